@@ -1,0 +1,65 @@
+# Two environments, each from one hashed lock: the project's (.venv) and local_aws's own.
+# Variables: ONCE=1, AWS_PORT, SIMULATOR_PORT, AIRFLOW_PORT, DAYS, USERS, UNTIL, DAYLIGHT_HOME, PYTHON.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that runs and is 3.11 or 3.12; a shim that only exists does not count.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$p && break; done)
+UV := $(shell command -v uv || echo .tools/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+
+RUN_FLAGS := $(if $(ONCE),--once) $(if $(AWS_PORT),--aws-port $(AWS_PORT)) \
+	$(if $(SIMULATOR_PORT),--simulator-port $(SIMULATOR_PORT)) \
+	$(if $(AIRFLOW_PORT),--airflow-port $(AIRFLOW_PORT)) $(if $(DAYS),--days $(DAYS)) \
+	$(if $(USERS),--users $(USERS)) $(if $(UNTIL),--until $(UNTIL))
+
+help: ## print these targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: env ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
+	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
+
+test: env lint ## every check and test; what CI runs
+	local_aws/.venv/bin/python -m pytest local_aws/tests
+	.venv/bin/python -m pytest
+
+lint: env ## style, types and SQL, without running anything
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy ingestion expectations
+	.venv/bin/mypy --python-executable local_aws/.venv/bin/python local_aws
+	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project
+
+lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
+	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		--group dev pyproject.toml -o requirements.lock
+	cd local_aws && $(abspath $(UV)) pip compile -q --universal --generate-hashes --no-header \
+		--python-version 3.11 --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove the lake, Airflow's database, logs and secrets of this laptop
+	rm -rf .daylight dbt_project/target dbt_project/logs
+
+env: .venv/synced local_aws/.venv/synced ## install both environments
+
+.venv/synced: requirements.lock | preflight $(filter .tools/bin/uv,$(UV))
+	$(UV) venv -q --allow-existing -p $(PYTHON) .venv
+	$(UV) pip sync -q -p .venv --require-hashes requirements.lock
+	@touch $@
+
+local_aws/.venv/synced: local_aws/requirements.lock | preflight $(filter .tools/bin/uv,$(UV))
+	$(UV) venv -q --allow-existing -p $(PYTHON) local_aws/.venv
+	$(UV) pip sync -q -p local_aws/.venv --require-hashes local_aws/requirements.lock
+	@touch $@
+
+preflight:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed and none was found." \
+		"Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m laptop.preflight
+
+.tools/bin/uv: | preflight
+	$(PYTHON) -m pip install -q --disable-pip-version-check --target .tools uv
+
+.PHONY: help run test lint lock clean env preflight

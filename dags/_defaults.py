@@ -1,0 +1,63 @@
+"""What every DAG shares: retries only for what a retry can cure, deadlines, and whom to wake."""
+
+import functools
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def report_failure(context: Context) -> None:
+    """Log one line that says what failed and where its runbook is: the DAG's own documentation.
+
+    It names the task and the kind of the error, never the error's text: the text is in the
+    task's log already, and a callback may be wired to a chat room one day.
+    """
+    task = context["ti"]
+    logger.error(
+        "failed dag=%s task=%s run=%s try=%s error=%s runbook=the DAG's Docs in the Airflow UI",
+        task.dag_id,
+        task.task_id,
+        context["dag_run"].run_id,
+        task.try_number,
+        type(context.get("exception")).__name__,
+    )
+
+
+DEFAULT_ARGS = {
+    "owner": "data-platform",
+    "retries": 3,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+    "execution_timeout": timedelta(hours=1),
+    "on_failure_callback": report_failure,
+}
+
+
+def fail_at_once_unless_retryable(call: Callable[P, R]) -> Callable[P, R]:
+    """Turn our own errors that no retry can cure into an immediate failure; let the rest through.
+
+    An unknown exception is a bug or the weather: it keeps its traceback and its retries.
+    """
+
+    @functools.wraps(call)
+    def translated(*args: P.args, **kwargs: P.kwargs) -> R:
+        from ingestion.errors import IngestionError
+
+        try:
+            return call(*args, **kwargs)
+        except IngestionError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+    return translated

@@ -1,0 +1,127 @@
+"""A small client of Airflow's REST API: start a run, follow its tasks, say what failed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+
+ENDED = {"success", "failed"}
+TASK_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+class AirflowError(Exception):
+    """Airflow refused a request, or a run failed. The text is for the user."""
+
+
+class AirflowApi:
+    """Airflow's API of one machine, where everybody is admin and nobody else can connect."""
+
+    def __init__(self, url: str, logs: Path) -> None:
+        self._url = url
+        self._logs = logs
+        self._http = urllib3.PoolManager(timeout=30, retries=False)
+        self._headers: dict[str, str] = {}
+
+    def is_healthy(self) -> bool:
+        """Tell whether the database answers and the scheduler and DAG processor are alive."""
+        try:
+            answer = self._http.request("GET", f"{self._url}/api/v2/monitor/health", timeout=5)
+        except urllib3.exceptions.HTTPError:
+            return False
+        if answer.status != 200:
+            return False
+        parts = answer.json()
+        needed = ("metadatabase", "scheduler", "dag_processor")
+        return all(parts[part]["status"] == "healthy" for part in needed)
+
+    def import_errors(self) -> list[str]:
+        """Return one text per DAG file that Airflow cannot import."""
+        errors = self._call("GET", "importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
+
+    def has_dags(self, dag_ids: list[str]) -> bool:
+        """Tell whether all these DAGs are parsed and in Airflow's database."""
+        known = {dag["dag_id"] for dag in self._call("GET", "dags?limit=100")["dags"]}
+        return known.issuperset(dag_ids)
+
+    def pause(self, dag_id: str, is_paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": is_paused})
+
+    def fail_unfinished_runs(self, dag_id: str) -> int:
+        """Close the runs that a killed Airflow left open, so that new ones may start."""
+        unfinished = "state=running&state=queued"
+        runs = self._call("GET", f"dags/{dag_id}/dagRuns?{unfinished}")["dag_runs"]
+        for run in runs:
+            self._call("PATCH", self._run_path(dag_id, run["dag_run_id"]), {"state": "failed"})
+        return len(runs)
+
+    def run(self, dag_id: str, conf: dict[str, Any], report: Callable[[str], None]) -> None:
+        """Start a run and follow it to its end, reporting each task as it ends.
+
+        Raises:
+            AirflowError: if the run fails; names the failed tasks and their logs.
+        """
+        body = {"logical_date": None, "conf": conf}
+        run_id = self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        self.follow(dag_id, run_id, report)
+
+    def follow(self, dag_id: str, run_id: str, report: Callable[[str], None]) -> None:
+        """Follow a run that exists already; otherwise as ``run``."""
+        told: set[str] = set()
+        while True:
+            # The run's state first: once it has ended, the tasks' states below are final.
+            state = self._call("GET", self._run_path(dag_id, run_id))["state"]
+            tasks = self._tasks(dag_id, run_id)
+            ended = [task for task in tasks if task["state"] in TASK_ENDED]
+            for task in ended:
+                if task["task_id"] not in told:
+                    told.add(task["task_id"])
+                    count = f"{len(told)}/{len(tasks)}"
+                    report(f"{dag_id} {count} {task['task_id']}: {task['state']}")
+            if state in ENDED:
+                break
+            time.sleep(0.5)
+        if state == "failed":
+            failed = [task for task in tasks if task["state"] == "failed"]
+            lines = [f"{dag_id}: the run failed; its log is in {self._logs}"]
+            lines += [f"  {task['task_id']}: {self._log(run_id, task)}" for task in failed]
+            raise AirflowError("\n".join(lines))
+
+    def _log(self, run_id: str, task: dict[str, Any]) -> Path:
+        folder = self._logs / f"dag_id={task['dag_id']}" / f"run_id={run_id}"
+        return folder / f"task_id={task['task_id']}" / f"attempt={task['try_number']}.log"
+
+    def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        path = f"{self._run_path(dag_id, run_id)}/taskInstances?limit=100"
+        tasks: list[dict[str, Any]] = []
+        while True:
+            page = self._call("GET", f"{path}&offset={len(tasks)}")
+            tasks += page["task_instances"]
+            if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+                return tasks
+
+    @staticmethod
+    def _run_path(dag_id: str, run_id: str) -> str:
+        return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        for attempt in (1, 2):
+            if not self._headers:
+                self._log_in()
+            url = f"{self._url}/api/v2/{path}"
+            answer = self._http.request(method, url, json=body, headers=self._headers)
+            if answer.status == 401 and attempt == 1:  # the token lasts a day, a run longer
+                self._headers = {}
+                continue
+            break
+        if answer.status >= 400:
+            raise AirflowError(f"Airflow answered {answer.status} to {method} {path}")
+        return answer.json()
+
+    def _log_in(self) -> None:
+        token = self._http.request("GET", f"{self._url}/auth/token").json()["access_token"]
+        self._headers = {"Authorization": f"Bearer {token}"}

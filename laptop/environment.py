@@ -1,0 +1,112 @@
+"""Where things are on this machine, and the environment that every part is started with."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+EXECUTABLES = REPOSITORY / ".venv" / "bin"
+LOCAL_AWS_PYTHON = REPOSITORY / "local_aws" / ".venv" / "bin" / "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Laptop:
+    """One installation of the embedded default: its folder, its ports, its simulated world."""
+
+    home: Path
+    """Everything that lasts: secrets, lake, Airflow's database, logs. Git ignores it."""
+
+    aws_port: int
+    simulator_port: int
+    airflow_port: int
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of secret files."""
+        return self.home / "secrets"
+
+    @property
+    def aws_url(self) -> str:
+        """The endpoint of S3, Glue and Athena."""
+        return f"http://127.0.0.1:{self.aws_port}"
+
+    @property
+    def simulator_url(self) -> str:
+        """The address of the simulated log API's server."""
+        return f"http://127.0.0.1:{self.simulator_port}"
+
+    @property
+    def airflow_url(self) -> str:
+        """The address of Airflow's UI and API."""
+        return f"http://127.0.0.1:{self.airflow_port}"
+
+    def daylight(self) -> dict[str, str]:
+        """What ingestion, expectations, dashboard and dbt read. On AWS the first block is unset."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws_url,
+            "AWS_ACCESS_KEY_ID": "laptop",
+            "AWS_SECRET_ACCESS_KEY": "laptop",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+            "LAKE_BUCKET": "daylight-lake",
+            "SOURCE_URL": f"{self.simulator_url}/api/data/log",
+            # With a cursor a laptop that slept for a week fetches the whole week.
+            "SOURCE_PAGING": "cursor",
+            "FERNET_KEYS_FILE": str(self.secrets / "fernet.keys"),
+            "PSEUDONYM_KEY_FILE": str(self.secrets / "pseudonym.key"),
+            "AIRFLOW_URL": self.airflow_url,
+            "DBT_PROFILES_DIR": str(REPOSITORY / "dbt_project"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def airflow(self) -> dict[str, str]:
+        """Airflow's configuration: one machine, SQLite, loopback only, nothing phoned home."""
+        home = self.home / "airflow"
+        secret = {
+            name: f"cat '{self.secrets / file}'"
+            for name, file in (
+                ("AIRFLOW__CORE__FERNET_KEY_CMD", "airflow_fernet.key"),
+                ("AIRFLOW__API_AUTH__JWT_SECRET_CMD", "airflow_jwt.key"),
+                ("AIRFLOW__API__SECRET_KEY_CMD", "airflow_api.key"),
+            )
+        }
+        return secret | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "3",
+            # No login: the API listens on loopback and nowhere else.
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.airflow_port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+            "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
+            "PYTHONPATH": str(REPOSITORY),
+        }
+
+    def shell(self) -> dict[str, str]:
+        """The user's own environment with ours on top, and our commands first on the path."""
+        inherited = dict(os.environ)  # noqa: TID251  the edge: what children inherit
+        path = f"{EXECUTABLES}{os.pathsep}{inherited.get('PATH', '')}"
+        home = {"DAYLIGHT_HOME": str(self.home), "PATH": path}
+        return inherited | self.daylight() | self.airflow() | home
+
+    def write_activate(self) -> Path:
+        """Write the file that a user sources to work on this lake from a shell."""
+        lines = ["# Written by `make run`. Source it: . .daylight/activate"]
+        variables = self.daylight() | {"DAYLIGHT_HOME": str(self.home)}
+        lines += [f"export {name}='{value}'" for name, value in variables.items()]
+        lines += [f"export PATH='{EXECUTABLES}':\"$PATH\"", ""]
+        path = self.home / "activate"
+        path.write_text("\n".join(lines))
+        return path

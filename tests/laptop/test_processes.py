@@ -1,0 +1,90 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from laptop.processes import Processes, StartError, assert_ports_free, stop_leftovers
+
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+
+
+@pytest.fixture
+def processes(tmp_path):
+    started = Processes(os.environ, tmp_path, tmp_path / "logs")
+    yield started
+    started.stop()
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_a_taken_port_is_named_with_the_variable_that_moves_it():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(StartError, match=f"AWS_PORT={port}.*make run AWS_PORT={port + 1}"):
+            assert_ports_free({"AWS_PORT": port})
+
+
+def test_a_part_that_dies_while_it_is_waited_for_shows_its_last_words(processes):
+    part = processes.start("part", [sys.executable, "-c", "print('no such key'); exit(3)"])
+
+    with pytest.raises(StartError, match=r"part ended with exit code 3(.|\n)*no such key"):
+        processes.wait_until(part, lambda: False, seconds=20)
+
+
+def test_a_part_that_is_never_ready_is_reported_after_the_time_is_up(processes):
+    part = processes.start("part", SLEEPER)
+
+    with pytest.raises(StartError, match="part was not ready after 1 s"):
+        processes.wait_until(part, lambda: False, seconds=1)
+
+
+def test_stop_leaves_no_process_even_if_it_ignores_the_request(processes, monkeypatch):
+    monkeypatch.setattr("laptop.processes.STOP_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    deaf += "print('up', flush=True); time.sleep(60)"
+    parts = [
+        processes.start("kind", SLEEPER),
+        processes.start("deaf", [sys.executable, "-c", deaf]),
+    ]
+    for part in parts:
+        processes.wait_until(part, lambda part=part: "up" in part.log.read_text(), seconds=20)
+
+    processes.stop()
+
+    assert not any(is_running(part.process.pid) for part in parts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_leftovers_of_the_same_home_are_killed_and_nobody_else(tmp_path):
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "airflow"]
+    ours, other, shell = (
+        subprocess.Popen(words, env={"DAYLIGHT_HOME": home})
+        for words, home in (
+            (command, str(tmp_path)),
+            (command, str(tmp_path) + "-2"),
+            (command[:3], str(tmp_path)),
+        )
+    )
+    time.sleep(0.3)
+
+    try:
+        count = stop_leftovers(tmp_path)
+
+        assert count == 1
+        assert ours.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+        assert shell.poll() is None
+    finally:
+        for process in (ours, other, shell):
+            process.kill()
+            process.wait()
