@@ -1,0 +1,81 @@
+{# A segment that names one thing: all digits, 8 or more hexadecimal digits, or a UUID. #}
+{% set id_segment =
+    '^([0-9]+|[0-9a-fA-F]{8,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$' %}
+
+with
+
+source as (
+
+    select * from {{ source('access_logs', 'access_logs') }}
+
+),
+
+snapshot as (
+
+    select max(batch_seq) as highest_batch_seq from {{ ref('stg_access_logs__batches') }}
+
+),
+
+published as (
+
+    select source.*
+    from source
+    inner join snapshot on source.batch_seq <= snapshot.highest_batch_seq
+
+),
+
+{# Ingestion lands a record once. Belt and braces: should it ever not, the first arrival counts. #}
+arrivals_numbered as (
+
+    select
+        *,
+        row_number() over (partition by record_id order by batch_seq, occurred_at) as arrival_number
+
+    from published
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        record_id,
+        lower(to_hex(user_id)) as user_id,
+        batch_seq,
+
+        ---------- strings
+        activity,
+        url,
+        array_join(
+            transform(
+                split(split_part(split_part(url, '#', 1), '?', 1), '/'),
+                segment -> regexp_replace(segment, '{{ id_segment }}', '{id}')
+            ), '/'
+        ) as route,
+        method,
+        log_name,
+        level_name,
+        message,
+        extra_fields,
+        key_fingerprint,
+        occurred_at_text,
+
+        ---------- booleans
+        coalesce(level_name in ('ERROR', 'CRITICAL'), false) as is_error,
+
+        ---------- dates
+        {{ utc_to_date('occurred_at', var('metric_time_zone')) }} as event_date,
+        {{ utc_to_date('arrived_at', var('source_time_zone')) }} as arrived_date,
+
+        ---------- timestamps
+        occurred_at,
+        arrived_at,
+        landed_at
+
+    from arrivals_numbered
+
+    where arrival_number = 1
+
+)
+
+select * from renamed
