@@ -1,0 +1,203 @@
+"""Takes what the source offers, commits it, and stages it for the check. Publishes nothing."""
+
+import logging
+import uuid
+from datetime import UTC, datetime
+
+from ingestion import records
+from ingestion.commit import Candidate, LandingLog, Offered
+from ingestion.errors import ConfigError, ContractError
+from ingestion.lake import Lake
+from ingestion.ledger import IdRanges
+from ingestion.reasons import Reason
+from ingestion.settings import Settings
+from ingestion.sources import api, dumps
+from ingestion.staging import Deriver
+from ingestion.times import milliseconds
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH_RECORDS = 50_000
+"""New records per batch: about 30 MB of envelopes, and 250 MB of a worker's memory at the peak."""
+
+LATE_HORIZON_IDS = 1_000
+"""How far behind the highest id a cursor source may still fill a gap; see IdRanges.cursor."""
+
+MIN_JUDGED_RECORDS = 20
+"""Fewer unreadable records than this are taken for what they are; more for a wrong key ring."""
+
+
+def land_api(settings: Settings) -> list[str]:
+    """Take what the log API offers, and return the manifests of all unpublished batches.
+
+    Safe to repeat and to race: a record that was taken before is a duplicate, by its id.
+
+    Raises:
+        ConfigError: if the settings, the keys or the source's address are wrong.
+        SourceUnavailable: if the source does not answer as it should; nothing of it was taken.
+    """
+    landing = _Landing(settings)
+    landing.recover()
+    start = None
+    if settings.source_paging == "cursor":
+        start = landing.log.head().settled.cursor(LATE_HORIZON_IDS)
+    landing.begin("api")
+    count = 0
+    for page in api.read(settings, start):
+        for envelope in page.envelopes:
+            landing.offer(envelope)
+        landing.candidate.pages.append(
+            {
+                "cursor": page.cursor,
+                "sha256": page.sha256,
+                "n": len(page.envelopes),
+                "status": page.status,
+            }
+        )
+        count += len(page.envelopes)
+        landing.flush_if_full()
+    logger.info("fetched source=api records=%d", count)
+    landing.flush()
+    return landing.recover()
+
+
+def land_dumps(settings: Settings, uri: str) -> list[str]:
+    """Take the records of a dump, and return the manifests of all unpublished batches.
+
+    Safe to repeat: a dump that was taken before brings nothing new.
+
+    Raises:
+        ConfigError: if there is no dump at ``uri``, or the keys are wrong.
+        ContractError: if a file is damaged, after all others were taken.
+    """
+    landing = _Landing(settings)
+    landing.recover()
+    found = dumps.find(uri, landing.lake)
+    damaged: list[str] = []
+    landing.begin("dumps")
+    for place, dump in enumerate(found, 1):
+        count = 0
+        try:
+            for envelope in dumps.read(dump, landing.lake):
+                landing.offer(envelope)
+                count += 1
+                landing.flush_if_full(dump.uri, count)
+        except ContractError as error:
+            damaged.append(str(error))
+            logger.error("refused dump=%s records=%d", dump.uri, count)
+        else:
+            logger.info("read dump=%s file=%d/%d records=%d", dump.uri, place, len(found), count)
+        landing.candidate.pages.append({"uri": dump.uri, "n": count})
+    landing.flush()
+    manifests = landing.recover()
+    if damaged:
+        others = len(found) - len(damaged)
+        raise ContractError(
+            f"{' '.join(damaged)} The other {others} of {len(found)} files were landed; the next "
+            "`publish` publishes them."
+        )
+    return manifests
+
+
+class _Landing:
+    """One run: collects records into candidates, and commits and stages them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.deriver = Deriver(settings)
+        self.lake = Lake(settings)
+        self.log = LandingLog(self.lake)
+        self._run_id = uuid.uuid4().hex
+        self._ring_file = settings.fernet_keys_file
+
+    def recover(self) -> list[str]:
+        """Stage every committed batch that is not published, and return their manifests."""
+        self.lake.ensure_bucket()
+        return [
+            self.lake.uri(self.deriver.stage(self.lake, self.log, seq))
+            for seq in self.log.unpublished()
+        ]
+
+    def begin(self, source: str) -> None:
+        """Start an empty candidate behind the head of the log."""
+        now = milliseconds(datetime.now(UTC))
+        self.candidate = Candidate(source, self._run_id, now)
+        head = self.log.head()
+        self._settled: IdRanges = head.settled
+        self._unidentified = set(head.unidentified)
+        self._keys: set[int | str] = set()
+        self._readable = self._unreadable = self._tokenless = 0
+
+    def offer(self, envelope: object) -> None:
+        """Take one record, unless it was taken before."""
+        rules = self.deriver.rules
+        if not self._readable:
+            self._judge(envelope)
+        day = records.arrival_day(envelope, rules.clock, self.candidate.fetched_at)
+        known = records.record_id(envelope)
+        key: int | str
+        if isinstance(known, Reason):
+            key = records.identity(envelope, rules)
+            is_taken = key in self._unidentified
+        else:
+            key = known
+            is_taken = key in self._settled
+        if is_taken or key in self._keys:
+            self.candidate.duplicates[day] += 1
+            return
+        self._keys.add(key)
+        self.candidate.records.append(Offered(key, envelope, day))
+
+    def flush_if_full(self, *progress: object) -> None:
+        """Commit the candidate if it has grown to a batch."""
+        if len(self.candidate.records) >= MAX_BATCH_RECORDS:
+            if progress:
+                logger.info("reading dump=%s records=%d", *progress)
+            self.flush()
+            self.begin(self.candidate.source)
+
+    def flush(self) -> None:
+        """Commit what the candidate holds, and stage it."""
+        self._refuse_a_wrong_ring()
+        header = self.log.append(self.candidate)
+        if header is None:
+            logger.info(
+                "nothing new source=%s duplicate=%d",
+                self.candidate.source,
+                self.candidate.duplicates.total(),
+            )
+            return
+        logger.info(
+            "landed seq=%d source=%s offered=%d new=%d duplicate=%d",
+            header.seq,
+            header.source,
+            header.offered,
+            header.new,
+            header.duplicate,
+        )
+        self.deriver.stage(self.lake, self.log, header.seq)
+
+    def _judge(self, envelope: object) -> None:
+        readable = records.is_readable(envelope, self.deriver.rules.ring)
+        if readable:
+            self._readable += 1
+        elif readable is None:
+            self._tokenless += 1
+        else:
+            self._unreadable += 1
+
+    def _refuse_a_wrong_ring(self) -> None:
+        """Stop before a wrong key ring fills the quarantine with everything there is."""
+        seen = self._unreadable + self._tokenless
+        if self._readable or seen < MIN_JUDGED_RECORDS:
+            return
+        if self._unreadable:
+            raise ConfigError(
+                f"None of the {seen} records offered opens with any of the "
+                f"{len(self.deriver.rules.ring.fingerprints)} keys in {self._ring_file}: it is "
+                "the wrong key ring, so nothing was taken. Put the source's key first into that "
+                "file and run again."
+            )
+        raise ContractError(
+            f"None of the {seen} records offered holds a Fernet token, so nothing was taken. "
+            "Check what SOURCE_URL or the dump really serves."
+        )

@@ -1,0 +1,109 @@
+"""The sums: which ids were taken, and that every offered record is accounted for. No I/O."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ingestion.errors import ContractError
+
+
+class IdRanges:
+    """A set of record ids, kept as sorted ranges that never touch: small while ids are dense."""
+
+    def __init__(self, ranges: Iterable[Sequence[int]] = ()) -> None:
+        """Take closed ranges ``[low, high]`` in any order."""
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        for low, high in sorted((low, high) for low, high in ranges):
+            if self._highs and low <= self._highs[-1] + 1:
+                self._highs[-1] = max(self._highs[-1], high)
+            else:
+                self._lows.append(low)
+                self._highs.append(high)
+
+    def __contains__(self, record_id: int) -> bool:
+        place = bisect_right(self._lows, record_id) - 1
+        return place >= 0 and record_id <= self._highs[place]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(zip(self._lows, self._highs, strict=True))
+
+    def __bool__(self) -> bool:
+        return bool(self._lows)
+
+    def union(self, ids: Iterable[int]) -> "IdRanges":
+        """Return these ids and ``ids`` together."""
+        return IdRanges([*self, *((i, i) for i in ids)])
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return the ranges between the ranges: ids that a later one overtook."""
+        return [(high + 1, low - 1) for high, low in zip(self._highs, self._lows[1:], strict=False)]
+
+    def cursor(self, late_horizon: int) -> int | None:
+        """Return the id after which a cursor source is read; None for its very beginning.
+
+        An id may appear after a higher one did. So reading starts at the end of the range that
+        holds ``highest id - late_horizon``, or, where that id is in a gap, at the end of the
+        range before the gap: every gap above the horizon is offered again, and what was taken
+        already is a duplicate by its id. A gap below the horizon is given up by this way in; a
+        dump still fills it.
+        """
+        if not self._highs:
+            return None
+        place = bisect_right(self._lows, self._highs[-1] - late_horizon) - 1
+        return self._highs[place] if place >= 0 else None
+
+
+def balance(
+    header_days: Sequence[Mapping[str, Any]],
+    good_days: Mapping[str, int],
+    quarantined_days: Mapping[str, int],
+    seq: int,
+) -> list[dict[str, Any]]:
+    """Return one row per arrival day, in which offered = good + quarantined + duplicate.
+
+    Raises:
+        ContractError: if a day does not come out.
+    """
+    offered = {day["arrived_date"]: int(day["offered"]) for day in header_days}
+    duplicate = {day["arrived_date"]: int(day["duplicate"]) for day in header_days}
+    rows = []
+    for day in sorted({*offered, *good_days, *quarantined_days}):
+        good, refused = good_days.get(day, 0), quarantined_days.get(day, 0)
+        row = {
+            "arrived_date": day,
+            "offered": offered.get(day, 0),
+            "good": good,
+            "quarantined": refused,
+            "duplicate": duplicate.get(day, 0),
+        }
+        check(row, f"batch {seq}, arrival day {day}")
+        rows.append(row)
+    return rows
+
+
+def check(row: Mapping[str, Any], place: str) -> None:
+    """Assert conservation.
+
+    Raises:
+        ContractError: naming the place and the four numbers.
+    """
+    if row["offered"] != row["good"] + row["quarantined"] + row["duplicate"]:
+        raise ContractError(
+            f"The sum is off in {place}: offered {row['offered']}, good {row['good']}, "
+            f"quarantined {row['quarantined']}, duplicate {row['duplicate']}. If "
+            "SOURCE_TIME_ZONE or SOURCE_FALSE_Z changed since the batch was landed, set them "
+            "back and run again; otherwise this is a bug, and nothing was published."
+        )
+
+
+def total(markers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the sums over published batches."""
+    sums: Counter[str] = Counter()
+    for marker in markers:
+        sums["batches"] += 1
+        for name in ("offered", "good", "quarantined", "duplicate"):
+            sums[name] += int(marker[name])
+    names = ("batches", "offered", "good", "quarantined", "duplicate")
+    return {name: sums[name] for name in names}

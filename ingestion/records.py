@@ -1,0 +1,401 @@
+"""Envelope → token → plaintext → typed row; pure and total: no I/O, no clock, never raises.
+
+Every envelope becomes a row of ``access_logs`` or a row of ``quarantined_records`` with a reason.
+No text of an exception is kept on the way: it may quote a plaintext.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ingestion import tables
+from ingestion.keys import KeyRing, is_well_formed
+from ingestion.literals import MAX_DEPTH, Refused, parse
+from ingestion.privacy import Pseudonyms
+from ingestion.reasons import Reason, Stage
+from ingestion.times import SourceClock, day_start
+
+MAX_TOKEN_CHARACTERS = 1_000_000
+MAX_PLAINTEXT_BYTES = 256 * 1024
+MAX_STRING_CHARACTERS = 64 * 1024
+TOKEN_CLOCK_SLACK_SECONDS = 300
+MAX_ID = 2**63 - 1
+
+_DAY = 86_400_000
+_FIRST_EVENT = day_start(tables.FIRST_EVENT_DAY)
+_KNOWN = frozenset(
+    ("user_id", "record_id", "activity", "url", "method", "name", "inDate", "detail")
+)
+_KNOWN_DETAIL = frozenset(("message", "levelname"))
+_ENVELOPE = frozenset(("recordId", "ArrivalTimeStamp", "data"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decoding depends on, beside the record itself."""
+
+    ring: KeyRing
+    pseudonyms: Pseudonyms
+    clock: SourceClock
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A decoded record: the columns of ``access_logs`` up to ``key_fingerprint``, in order."""
+
+    columns: tuple[Any, ...]
+    event_day: str
+    arrival_day: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that goes to quarantine."""
+
+    reason: Reason
+    stage: Stage
+    key_fingerprint: str | None
+    arrival_day: str
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """One batch, decoded: as many rows as there were envelopes."""
+
+    raw: dict[str, pa.Table]
+    """By event day, sorted by time and id."""
+    quarantine: pa.Table
+    reasons: dict[str, int]
+    good_days: dict[str, int] = field(default_factory=dict)
+    """Good rows by arrival day."""
+    quarantined_days: dict[str, int] = field(default_factory=dict)
+    key_fingerprints: tuple[str, ...] = ()
+
+
+class _Refuse(Exception):
+    def __init__(self, reason: Reason, stage: Stage) -> None:
+        self.reason = reason
+        self.stage = stage
+
+
+def record_id(envelope: object) -> int | Reason:
+    """Return an envelope's id, or why it has none that identifies it.
+
+    Only a JSON integer from 0 to 2^63-1 does: ``"7"``, ``7.0`` and ``true`` may be anything.
+    """
+    if not isinstance(envelope, dict):
+        return Reason.ENVELOPE_SHAPE
+    value = envelope.get("recordId")
+    if value is None or value == "":
+        return Reason.ID_MISSING
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_ID:
+        return Reason.ID_TYPE
+    return int(value)
+
+
+def identity(envelope: object, rules: Rules) -> str:
+    """Return the key of an envelope without a usable id: the same however often it is offered.
+
+    Tokens are encrypted anew on every request, so the digest is taken over the plaintext where
+    a key opens it, under the pseudonym key, because a plaintext could be guessed.
+    """
+    rest = envelope
+    content = b""
+    if isinstance(envelope, dict):
+        rest = {name: value for name, value in envelope.items() if name != "data"}
+        token = envelope.get("data")
+        opened = None
+        if isinstance(token, str) and len(token) <= MAX_TOKEN_CHARACTERS:
+            opened = rules.ring.open(token)
+        content = rules.pseudonyms.digest(opened.plaintext) if opened else _canonical(token)
+    return f"sha256:{hashlib.sha256(_canonical(rest) + content).hexdigest()}"
+
+
+def is_readable(envelope: object, ring: KeyRing) -> bool | None:
+    """Tell whether a key opens an envelope's token; None if there is no Fernet token in it."""
+    token = envelope.get("data") if isinstance(envelope, dict) else None
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
+        return None
+    if ring.open(token) is not None:
+        return True
+    return False if is_well_formed(token) else None
+
+
+def arrival_day(envelope: object, clock: SourceClock, fetched_at: int) -> str:
+    """Return the source's day on which a record arrived; the landing day if it does not say."""
+    stamp = envelope.get("ArrivalTimeStamp") if isinstance(envelope, dict) else None
+    arrived_at = clock.arrival(stamp)
+    usable = arrived_at is not None and _in_range(arrived_at, fetched_at)
+    return clock.day(arrived_at if usable and arrived_at is not None else fetched_at)
+
+
+def decode(envelope: object, rules: Rules, fetched_at: int) -> Good | Refusal:
+    """Return the row that an envelope holds, or why it holds none.
+
+    ``fetched_at`` (UTC milliseconds) stands for "now": a batch decodes the same at any later time.
+    """
+    opened_by: list[str] = []
+    day = arrival_day(envelope, rules.clock, fetched_at)
+    try:
+        columns, event_day = _decode(envelope, rules, fetched_at, opened_by)
+        return Good(columns, event_day, day)
+    except _Refuse as refuse:
+        reason, stage = refuse.reason, refuse.stage
+    except Exception:
+        # Not expected; but one strange record must not hold up all the others, and its
+        # ciphertext is kept for the day when we know better.
+        reason, stage = Reason.RESOURCE_LIMIT, Stage.PLAINTEXT if opened_by else Stage.TOKEN
+    return Refusal(reason, stage, opened_by[0] if opened_by else None, day)
+
+
+def _decode(
+    envelope: object, rules: Rules, fetched_at: int, opened_by: list[str]
+) -> tuple[tuple[Any, ...], str]:
+    identifier = record_id(envelope)
+    if isinstance(identifier, Reason):
+        raise _Refuse(identifier, Stage.ENVELOPE)
+    assert isinstance(envelope, dict)
+    arrived_at = rules.clock.arrival(envelope.get("ArrivalTimeStamp"))
+    if arrived_at is None:
+        raise _Refuse(Reason.ENVELOPE_SHAPE, Stage.ENVELOPE)
+    if not _in_range(arrived_at, fetched_at):
+        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.ENVELOPE)
+
+    plaintext, mark = _open(envelope.get("data"), rules.ring, fetched_at, opened_by)
+    fields = _fields(plaintext)
+
+    stated_id = fields.get("record_id")
+    if stated_id is not None:
+        if isinstance(stated_id, bool) or not isinstance(stated_id, int):
+            raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+        if stated_id != identifier:
+            raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
+    user = _user(fields.get("user_id"))
+    activity = _text(fields, "activity")
+    url = _text(fields, "url")
+    method = _text(fields, "method")
+    name = _text(fields, "name")
+    detail = fields.get("detail")
+    if detail is None:
+        detail = {}
+    elif not isinstance(detail, dict):
+        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+    level = _text(detail, "levelname")
+    message = _text(detail, "message")
+    extra = _extra(fields, detail, envelope)
+
+    written = fields.get("inDate")
+    if written is None:
+        raise _Refuse(Reason.FIELD_MISSING, Stage.FIELD)
+    if not isinstance(written, str):
+        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+    occurred_at = rules.clock.parse(written)
+    if occurred_at is None:
+        raise _Refuse(Reason.TIME_MALFORMED, Stage.TIME)
+    if not _in_range(occurred_at, fetched_at):
+        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
+    day = rules.clock.day(occurred_at)
+    if day < tables.FIRST_EVENT_DAY:
+        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
+
+    columns = (
+        identifier,
+        rules.pseudonyms.of(user),
+        activity,
+        url,
+        method,
+        name,
+        level,
+        message,
+        occurred_at,
+        written,
+        arrived_at,
+        extra,
+        mark,
+    )
+    return columns, day
+
+
+def _open(token: object, ring: KeyRing, fetched_at: int, opened_by: list[str]) -> tuple[bytes, str]:
+    if not isinstance(token, str):
+        raise _Refuse(Reason.TOKEN_TYPE, Stage.TOKEN)
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise _Refuse(Reason.TOKEN_TOO_LARGE, Stage.TOKEN)
+    opened = ring.open(token)
+    if opened is None:
+        known = Reason.TOKEN_UNKNOWN_KEY if is_well_formed(token) else Reason.TOKEN_MALFORMED
+        raise _Refuse(known, Stage.TOKEN)
+    opened_by.append(opened.key_fingerprint)
+    if opened.stamped_at > fetched_at // 1_000 + TOKEN_CLOCK_SLACK_SECONDS:
+        raise _Refuse(Reason.TOKEN_FUTURE, Stage.TOKEN)
+    if len(opened.plaintext) > MAX_PLAINTEXT_BYTES:
+        raise _Refuse(Reason.PLAINTEXT_TOO_LARGE, Stage.PLAINTEXT)
+    return opened.plaintext, opened.key_fingerprint
+
+
+def _fields(plaintext: bytes) -> dict[str, Any]:
+    try:
+        text = plaintext.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Refuse(Reason.PLAINTEXT_ENCODING, Stage.PLAINTEXT) from None
+    if text.startswith("\ufeff"):
+        raise _Refuse(Reason.PLAINTEXT_ENCODING, Stage.PLAINTEXT)
+    try:
+        fields = parse(text)
+    except Refused as refused:
+        raise _Refuse(refused.reason, Stage.PLAINTEXT) from None
+    if not isinstance(fields, dict):
+        raise _Refuse(Reason.PLAINTEXT_SHAPE, Stage.PLAINTEXT)
+    return fields
+
+
+def _user(value: object) -> str:
+    """Return the text whose pseudonym is stored: a non-empty string, or an integer's digits."""
+    if value is None:
+        raise _Refuse(Reason.FIELD_MISSING, Stage.FIELD)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+    if not value:
+        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
+    return _checked(value)
+
+
+def _text(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+    return _checked(value)
+
+
+def _checked(text: str) -> str:
+    if len(text) > MAX_STRING_CHARACTERS or not (text.isascii() or _is_unicode(text)):
+        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell a text from one with half a surrogate pair, which no file can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _extra(fields: dict[str, Any], detail: dict[str, Any], envelope: dict[str, Any]) -> str | None:
+    """Return everything that has no column, as one JSON object; None if there is nothing."""
+    if fields.keys() <= _KNOWN and detail.keys() <= _KNOWN_DETAIL and len(envelope) == 3:
+        return None
+    extra = {name: value for name, value in fields.items() if name not in _KNOWN}
+    rest = {name: value for name, value in detail.items() if name not in _KNOWN_DETAIL}
+    if rest:
+        extra["detail"] = rest
+    rest = {name: value for name, value in envelope.items() if name not in _ENVELOPE}
+    if rest:
+        extra["$envelope"] = rest
+    if not _is_bounded(extra):
+        raise _Refuse(Reason.PLAINTEXT_SHAPE, Stage.PLAINTEXT)
+    text = json.dumps(extra, ensure_ascii=False, separators=(",", ":"))
+    if not _is_unicode(text):
+        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
+    return text if extra else None
+
+
+def _is_bounded(value: object) -> bool:
+    """Tell whether a value is at most MAX_DEPTH deep and holds no over-long string."""
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                if any(len(name) > MAX_STRING_CHARACTERS for name in item):
+                    return False
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str) and len(item) > MAX_STRING_CHARACTERS:
+                return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _in_range(utc_milliseconds: int, fetched_at: int) -> bool:
+    # A day of slack on both sides: the exact first day is the source's, and clocks differ.
+    return _FIRST_EVENT - _DAY <= utc_milliseconds <= fetched_at + _DAY
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr).encode()
+
+
+def derive(
+    envelopes: Sequence[object], rules: Rules, *, batch_seq: int, fetched_at: int
+) -> Derived:
+    """Decode one batch; the rows of both sides together are as many as ``envelopes``."""
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    rejects: list[tuple[Any, ...]] = []
+    reasons: dict[str, int] = {}
+    good_days: dict[str, int] = {}
+    quarantined_days: dict[str, int] = {}
+    marks: set[str] = set()
+    for envelope in envelopes:
+        result = decode(envelope, rules, fetched_at)
+        if isinstance(result, Good):
+            rows.setdefault(result.event_day, []).append(result.columns)
+            good_days[result.arrival_day] = good_days.get(result.arrival_day, 0) + 1
+            marks.add(result.columns[-1])
+            continue
+        identifier = record_id(envelope)
+        known = not isinstance(identifier, Reason)
+        rejects.append(
+            (
+                batch_seq,
+                identifier if known else None,
+                str(identifier) if known else identity(envelope, rules),
+                result.reason.value,
+                result.stage.value,
+                json.dumps(envelope, separators=(",", ":"), default=repr),
+                result.key_fingerprint,
+                result.arrival_day,
+                fetched_at,
+            )
+        )
+        reasons[result.reason.value] = reasons.get(result.reason.value, 0) + 1
+        day = result.arrival_day
+        quarantined_days[day] = quarantined_days.get(day, 0) + 1
+        if result.key_fingerprint:
+            marks.add(result.key_fingerprint)
+    raw = {}
+    for day in sorted(rows):
+        day_rows = sorted(rows[day], key=lambda row: (row[8], row[0]))
+        landed = [(batch_seq, fetched_at)] * len(day_rows)
+        raw[day] = _table(
+            tables.ACCESS_LOGS.schema, [a + b for a, b in zip(day_rows, landed, strict=True)]
+        )
+    rejects.sort(key=lambda row: row[2])
+    return Derived(
+        raw=raw,
+        quarantine=_table(tables.QUARANTINED_RECORDS.schema, rejects),
+        reasons=dict(sorted(reasons.items())),
+        good_days=good_days,
+        quarantined_days=quarantined_days,
+        key_fingerprints=tuple(sorted(marks)),
+    )
+
+
+def _table(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    return pa.table(
+        [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)],
+        schema=schema,
+    )

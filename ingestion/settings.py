@@ -1,0 +1,175 @@
+"""The only reader of the environment. Knows names and shapes of settings, never a secret itself.
+
+Secrets stay in files (``*_FILE``): what is not in Settings cannot be printed with it.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ingestion.errors import ConfigError
+
+Paging = Literal["window", "cursor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One frozen object, made at the edge (CLI or task) and passed down.
+
+    Each field is read from the variable of the same name in capitals.
+    """
+
+    source_url: str
+    """Address of the log API, without a query string."""
+
+    fernet_keys_file: Path
+    """Fernet keys, one per line, newest first; ``#`` begins a comment."""
+
+    pseudonym_key_file: Path
+    """64 hex digits: the secret of ``privacy.Pseudonyms``."""
+
+    source_paging: Paging = "window"
+    """``window``: the API answers with its latest records; ``cursor``: ``?after=<id>&limit=``."""
+
+    source_page_limit: int = 1_000
+    """Records asked for per page in cursor paging."""
+
+    source_time_zone: str = "Asia/Seoul"
+    """The zone in which the source's clock is read; declared, never guessed."""
+
+    source_false_z: bool = True
+    """The source writes ``Z`` behind wall time (SOURCE.md), so ``Z`` says nothing."""
+
+    source_token_file: Path | None = None
+    """A bearer token for the API, where it wants one."""
+
+    lake_bucket: str = "daylight-lake"
+    """The bucket that holds everything: landing log, raw, warehouse, site."""
+
+    raw_database: str = "daylight_raw"
+    """Glue database of the tables that ingestion declares."""
+
+    warehouse_schema: str = "daylight"
+    """Glue database that dbt writes."""
+
+    athena_workgroup: str = "primary"
+    """Athena work group of every query we start."""
+
+    metric_time_zone: str = "Asia/Seoul"
+    """The zone whose days the metrics count."""
+
+    aws_region: str = "us-east-1"
+    """Region of the bucket, Glue and Athena; AWS_DEFAULT_REGION is read where this is not set."""
+
+    aws_endpoint_url: str | None = None
+    """A stand-in for AWS; not set on AWS itself."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:  # noqa: TID251 - the one place
+        """Read all settings and report everything that is wrong at once.
+
+        Raises:
+            ConfigError: naming every missing and every unusable variable.
+        """
+        values: dict[str, object] = {}
+        missing: list[str] = []
+        problems: list[str] = []
+        for field in fields(cls):
+            name = field.name.upper()
+            text = env.get(name, "").strip()
+            if not text and name == "AWS_REGION":
+                text = env.get("AWS_DEFAULT_REGION", "").strip()
+            if text:
+                try:
+                    values[field.name] = _PARSERS.get(field.name, str)(text)
+                except ValueError as error:
+                    problems.append(f"{name} {error}")
+            elif field.name in _REQUIRED:
+                missing.append(name)
+        if missing:
+            problems.insert(0, f"Missing environment variables: {', '.join(missing)}")
+        if problems:
+            raise ConfigError(
+                f"{'; '.join(problems)}. Copy .env.example to .env and fill it in "
+                "(`make run` does it for this machine)."
+            )
+        return cls(**cast(dict[str, Any], values))
+
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """Return the name of every variable that ``from_env`` reads."""
+        return (*(field.name.upper() for field in fields(cls)), "AWS_DEFAULT_REGION")
+
+    @property
+    def lake_uri(self) -> str:
+        """The bucket as a URI, without a trailing slash."""
+        return f"s3://{self.lake_bucket}"
+
+
+_REQUIRED = ("source_url", "fernet_keys_file", "pseudonym_key_file")
+# No default: a forgotten one must stop a production run, not send it to a laptop's address.
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a password: put a token into SOURCE_TOKEN_FILE")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no query string")
+    return text
+
+
+def _paging(text: str) -> str:
+    if text not in ("window", "cursor"):
+        raise ValueError(f"must be window or cursor, not {text!r}")
+    return text
+
+
+def _page_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000):
+        raise ValueError(f"must be a whole number from 1 to 100000, not {text!r}")
+    return int(text)
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"must be an IANA time zone such as Asia/Seoul, not {text!r}") from None
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"must be true or false, not {text!r}")
+    return text.lower() == "true"
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _bucket(text: str) -> str:
+    if "/" in text or ":" in text:
+        raise ValueError("must be a bucket's name, not an address")
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "source_url": _url,
+    "fernet_keys_file": _path,
+    "pseudonym_key_file": _path,
+    "source_paging": _paging,
+    "source_page_limit": _page_limit,
+    "source_time_zone": _zone,
+    "source_false_z": _boolean,
+    "source_token_file": _path,
+    "lake_bucket": _bucket,
+    "metric_time_zone": _zone,
+}

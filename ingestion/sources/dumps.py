@@ -1,0 +1,192 @@
+"""Encrypted dumps: files of envelopes, local or in S3, as NDJSON or one array, plain or gzip.
+
+What a file is, its bytes say, never its name. A file is first read through once without being
+parsed (its checksum, its end), so that a cut or damaged one brings nothing rather than a part.
+"""
+
+import codecs
+import contextlib
+import gzip
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol, cast
+from urllib.parse import unquote, urlsplit
+
+from ingestion.errors import ConfigError, ContractError
+from ingestion.sources.envelopes import MAX_ELEMENT, Broken, parse_line, read_array
+
+MAX_RATIO = 100
+"""Bytes out per byte in; encrypted text barely compresses, a bomb does a thousandfold."""
+
+_PIECE = 1024 * 1024
+_SPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Objects(Protocol):
+    """The part of the lake that a dump in S3 is read through."""
+
+    def list_uris(self, uri: str) -> list[tuple[str, int]]:
+        """Return URI and size of the objects at or below ``uri``."""
+
+    def download(self, uri: str, target: BinaryIO) -> None:
+        """Write an object into an open file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """One file of a dump, not yet opened."""
+
+    uri: str
+    size: int
+
+
+def find(uri: str, objects: Objects) -> list[Dump]:
+    """Return the files at ``uri``, a file, a folder, an object or a prefix, in order of name.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    if uri.startswith("s3://"):
+        found = [Dump(name, size) for name, size in objects.list_uris(uri)]
+    else:
+        path = _path(uri)
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        found = [
+            Dump(str(file), file.stat().st_size)
+            for file in files
+            if file.is_file() and not file.name.startswith(".")
+        ]
+    if not found:
+        raise ConfigError(f"There is no dump at {uri}: no such file, or an empty folder.")
+    return found
+
+
+def read(dump: Dump, objects: Objects) -> Iterator[object]:
+    """Yield the envelopes of one file; a line that is no JSON is yielded as its text.
+
+    Raises:
+        ContractError: if the file is damaged, cut or no dump, naming it and the place. Nothing
+            was yielded then, except from an array that breaks in its middle.
+    """
+    with contextlib.ExitStack() as stack:
+        raw: BinaryIO
+        if dump.uri.startswith("s3://"):
+            raw = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+            objects.download(dump.uri, raw)
+        else:
+            try:
+                raw = stack.enter_context(_path(dump.uri).open("rb"))
+            except OSError as error:
+                raise ConfigError(f"Cannot read {dump.uri}: {error.strerror}.") from None
+        form = _inspect(dump, raw)
+        raw.seek(0)
+        if form == "lines":
+            for line in _lines(raw):
+                yield parse_line(line)
+        elif form == "array":
+            yield from _array(dump, raw)
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri)
+
+
+def _opened(raw: BinaryIO) -> BinaryIO:
+    raw.seek(0)
+    magic = raw.read(2)
+    raw.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
+
+
+def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
+    """Read a file to its end and say what it is."""
+    size = 0
+    first = b""
+    tail = b""
+    line = 1
+    try:
+        stream = _opened(raw)
+        while piece := stream.read(_PIECE):
+            if not size:
+                piece = piece.removeprefix(_BOM)
+            size += len(piece)
+            if size > _PIECE and size > MAX_RATIO * max(raw.tell(), 1):
+                raise ContractError(
+                    f"{dump.uri} unpacks to more than {MAX_RATIO} times its size: it is no dump. "
+                    "Remove it."
+                )
+            first = first or piece.lstrip(_SPACE)[:1]
+            line += piece.count(b"\n")
+            # The end of the file is judged later; a line beyond the cap is judged as it is read.
+            tail = (tail + piece)[-MAX_ELEMENT:]
+            if (cut := tail.rfind(b"\n", 0, len(tail.rstrip(_SPACE)))) >= 0:
+                tail = tail[cut + 1 :]
+    except (OSError, EOFError, zlib.error):
+        # gzip.BadGzipFile is an OSError; its texts differ by version, the place is ours.
+        raise ContractError(
+            f"{dump.uri} is damaged or cut: gzip breaks after {size:,} bytes of text. "
+            "Fetch it again and repeat; records that were taken already are not doubled."
+        ) from None
+    if not first:
+        return "empty"
+    if first == b"[":
+        if not tail.rstrip(_SPACE).endswith(b"]"):
+            raise ContractError(
+                f"{dump.uri} is cut: its array is not closed at its end, byte {size:,}. "
+                "Fetch it again and repeat."
+            )
+        return "array"
+    if first == b"{":
+        # A cut line does not close its object; a whole one that is wrong costs only itself.
+        if not tail.endswith(b"\n") and not tail.rstrip(_SPACE).endswith(b"}"):
+            raise ContractError(
+                f"{dump.uri} is cut: line {line:,} ends in the middle. Fetch it again and repeat."
+            )
+        return "lines"
+    raise ContractError(
+        f"{dump.uri} is no dump: at byte 0 it begins neither with an array nor with an object of "
+        "JSON. Remove it or fetch it again."
+    )
+
+
+def _lines(raw: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that hold anything; one beyond the cap is cut, so that it is refused."""
+    stream = _opened(raw)
+    is_first = True
+    while line := stream.readline(MAX_ELEMENT + 1):
+        if len(line) > MAX_ELEMENT and not line.endswith(b"\n"):
+            while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
+                pass
+            line = line[:MAX_ELEMENT] + b"\xff"  # no UTF-8, so that no lucky cut reads as whole
+        if is_first:
+            line, is_first = line.removeprefix(_BOM), False
+        if line := line.strip(_SPACE):
+            yield line
+
+
+def _array(dump: Dump, raw: BinaryIO) -> Iterator[object]:
+    stream = _opened(raw)
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+
+    def next_text() -> str:
+        while piece := stream.read(_PIECE):
+            if text := decoder.decode(piece):
+                return text
+        return decoder.decode(b"", final=True)
+
+    try:
+        yield from read_array(next_text)
+    except Broken as broken:
+        raise ContractError(
+            f"{dump.uri} is no JSON array {broken}. Fetch it again and repeat; records that were "
+            "taken already are not doubled."
+        ) from None
+    except UnicodeDecodeError:
+        raise ContractError(
+            f"{dump.uri} is not UTF-8 within the last {_PIECE:,} bytes before byte "
+            f"{stream.tell():,}. Fetch it again and repeat."
+        ) from None

@@ -1,0 +1,171 @@
+"""Derives a committed batch into files nobody reads yet, with a manifest for the check."""
+
+import hashlib
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingestion import ledger
+from ingestion.commit import Header, LandingLog
+from ingestion.keys import KeyRing
+from ingestion.lake import Lake
+from ingestion.privacy import Pseudonyms
+from ingestion.records import Rules, derive
+from ingestion.settings import Settings
+from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS, SOURCE
+from ingestion.times import SourceClock, iso, sql
+
+logger = logging.getLogger(__name__)
+
+_DERIVING = (
+    "keys.py",
+    "literals.py",
+    "privacy.py",
+    "reasons.py",
+    "records.py",
+    "staging.py",
+    "tables.py",
+    "times.py",
+)
+"""Modules whose change may change rows: a batch staged by other code is derived again."""
+
+_MANIFEST = re.compile(r"/manifest\.json\Z")
+_DICTIONARY = ["activity", "url", "method", "log_name", "level_name", "message", "key_fingerprint"]
+
+
+class Deriver:
+    """Decodes batches by the rules of one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        ring = KeyRing.from_file(settings.fernet_keys_file)
+        pseudonyms = Pseudonyms.from_file(settings.pseudonym_key_file)
+        clock = SourceClock(settings.source_time_zone, settings.source_false_z)
+        self.rules = Rules(ring, pseudonyms, clock)
+        folder = Path(__file__).parent
+        code = hashlib.sha256(b"".join((folder / name).read_bytes() for name in _DERIVING))
+        parts = (
+            code.hexdigest(),
+            *ring.fingerprints,
+            pseudonyms.fingerprint,
+            settings.source_time_zone,
+            str(settings.source_false_z),
+        )
+        self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        """Changes when the same envelopes may give other rows: new code, new keys, another zone."""
+
+    def stage(self, lake: Lake, log: LandingLog, seq: int) -> str:
+        """Return the key of a manifest for a batch, deriving the batch if there is none to use."""
+        return self._staged(lake, log, seq) or self._derive(lake, log, log.header(seq))
+
+    def _staged(self, lake: Lake, log: LandingLog, seq: int) -> str | None:
+        if (plan := log.planned(seq)) is not None:
+            return str(plan["manifest"])  # fixed already: nothing we derive could be published
+        for key in lake.keys(f"staging/{SOURCE}/{seq:012d}/"):
+            if _MANIFEST.search(key):
+                body = lake.get(key)
+                if body is not None and json.loads(body)["derivation"] == self.fingerprint:
+                    return key
+        return None
+
+    def _derive(self, lake: Lake, log: LandingLog, header: Header) -> str:
+        seq = header.seq
+        derived = derive(
+            log.envelopes(header), self.rules, batch_seq=seq, fetched_at=header.fetched_at
+        )
+        good = sum(table.num_rows for table in derived.raw.values())
+        sums = {
+            "offered": header.offered,
+            "good": good,
+            "quarantined": derived.quarantine.num_rows,
+            "duplicate": header.duplicate,
+        }
+        ledger.check(sums, f"batch {seq}")
+        arrival_days = ledger.balance(header.days, derived.good_days, derived.quarantined_days, seq)
+        nonce = uuid.uuid4().hex
+        folder = f"staging/{SOURCE}/{seq:012d}/{nonce}"
+        files = []
+        for day, table in derived.raw.items():
+            target = f"{ACCESS_LOGS.prefix}dt={day}/seq={seq:012d}-0.parquet"
+            files.append(
+                _write(lake, table, f"{folder}/dt={day}-0.parquet", target)
+                | {"kind": "raw", "dt": day}
+            )
+        if derived.quarantine.num_rows:
+            target = f"{QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet"
+            files.append(
+                _write(lake, derived.quarantine, f"{folder}/quarantine.parquet", target)
+                | {"kind": "quarantine", "dt": None}
+            )
+        key = f"{folder}/manifest.json"
+        manifest = {
+            "manifest": key,
+            "seq": seq,
+            "nonce": nonce,
+            "source": header.source,
+            "derivation": self.fingerprint,
+            "landed_at": iso(header.fetched_at),
+            **sums,
+            "reasons": derived.reasons,
+            "bytes": sum(file["bytes"] for file in files if file["kind"] == "raw"),
+            "files": files,
+            "key_fingerprints": list(derived.key_fingerprints),
+            "event_days": [_event_day(day, table) for day, table in derived.raw.items()],
+            "arrival_days": arrival_days,
+        }
+        # Last: a folder without a manifest is an attempt that was cut short.
+        lake.put(key, json.dumps(manifest, separators=(",", ":")).encode(), "application/json")
+        logger.info(
+            "staged seq=%d good=%d quarantined=%d files=%d %s",
+            seq,
+            good,
+            derived.quarantine.num_rows,
+            len(files),
+            _spelled(derived.reasons),
+        )
+        return key
+
+
+def _write(lake: Lake, table: pa.Table, key: str, target: str) -> dict[str, Any]:
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[name for name in table.schema.names if name in _DICTIONARY],
+        coerce_timestamps="ms",
+        row_group_size=1_000_000,
+        store_schema=False,
+    )
+    body = sink.getvalue()
+    lake.put(key, body)
+    return {
+        "src": key,
+        "dst": target,
+        "rows": table.num_rows,
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+
+
+def _event_day(day: str, table: pa.Table) -> dict[str, Any]:
+    bounds = pc.min_max(table.column("occurred_at").cast(pa.int64())).as_py()
+    return {
+        "dt": day,
+        "rows": table.num_rows,
+        "first_at": sql(bounds["min"]),
+        "last_at": sql(bounds["max"]),
+    }
+
+
+def _spelled(reasons: Mapping[str, int]) -> str:
+    return " ".join(f"{reason}={count}" for reason, count in reasons.items())
