@@ -49,6 +49,7 @@ class Laptop:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
+            "ATHENA_POLL_INTERVAL": "0.05",  # seconds; local_aws answers at once
             "LAKE_BUCKET": "daylight-lake",
             "SOURCE_URL": f"{self.simulator_url}/api/data/log",
             # With a cursor a laptop that slept for a week fetches the whole week.
