@@ -1,0 +1,232 @@
+"""The cluster's files keep their promises; whether it comes up is tried by hand (README)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingestion import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "docker-compose.yaml"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+CLUSTER: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+SERVICES: dict[str, dict[str, Any]] = CLUSTER["services"]
+
+SECRET_NAME = re.compile(r"KEY|SECRET|PASSWORD|AUTH|TOKEN|CONN|BROKER_URL|RESULT_BACKEND")
+REQUIRED = re.compile(r"\$\{[A-Z_]+:\?run make env\}")
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_compose_file_follows_the_compose_schema() -> None:
+    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_has_the_whole_cluster_and_profiles_for_the_rest() -> None:
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+
+    always = {name for name, chosen in profiles.items() if not chosen}
+    assert always == {
+        "postgres",
+        "redis",
+        "airflow-init",
+        "api-server",
+        "scheduler",
+        "dag-processor",
+        "triggerer",
+        "worker",
+    }
+    assert profiles["flower"] == ["flower"]
+    assert profiles["local_aws"] == profiles["simulator"] == ["local"]
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+@every_service
+def test_compose_service_has_a_health_check(name: str) -> None:
+    check = SERVICES[name].get("healthcheck", {})
+
+    assert check.get("test", [""])[0] in ("CMD", "CMD-SHELL"), f"Give {name} a healthcheck."
+    assert not check.get("disable")
+    assert {"interval", "timeout", "retries", "start_period"} <= check.keys()
+
+
+@every_service
+def test_compose_service_has_a_memory_limit(name: str) -> None:
+    limit = SERVICES[name].get("mem_limit", "")
+
+    assert re.fullmatch(r"\d+[mg]", limit), f"Give {name} a mem_limit."
+
+
+@every_service
+def test_compose_service_listens_on_loopback_only(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert port.startswith("127.0.0.1:"), f"{name} must publish 127.0.0.1:…, not {port}."
+
+
+@every_service
+def test_compose_service_runs_without_privileges(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service.get("user", "root") not in ("root", "0", "0:0"), f"Give {name} a user."
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid"}
+
+
+@every_service
+def test_compose_service_takes_its_secrets_from_variables(name: str) -> None:
+    environment = SERVICES[name].get("environment", {})
+    secret = {key: value for key, value in environment.items() if SECRET_NAME.search(key)}
+
+    for key, value in secret.items():
+        is_harmless = value is None or "SIMPLE_AUTH_MANAGER" in key or key.endswith("_KEY_FILE")
+        assert is_harmless or REQUIRED.search(value), (
+            f"{key} of {name} must come from .env, and be required."
+        )
+    assert "env_file" not in SERVICES[name]
+
+
+def test_compose_keeps_every_secret_variable_out_of_command_lines() -> None:
+    for name, service in SERVICES.items():
+        command = service.get("command", [])
+        text = command if isinstance(command, str) else "\n".join(command)
+
+        found = [found for found in re.findall(r"\$\{(\w+)", text) if SECRET_NAME.search(found)]
+        assert not found, f"{name} shows {found} to everybody who lists processes."
+
+
+def test_compose_gives_the_data_s_keys_to_workers_and_the_source_only() -> None:
+    holders = {name for name, service in SERVICES.items() if service.get("secrets")}
+    pseudonyms = {
+        name
+        for name, service in SERVICES.items()
+        if any(secret["source"] == "pseudonym_key" for secret in service.get("secrets", []))
+    }
+
+    assert holders == {"worker", "simulator"}
+    assert pseudonyms == {"worker"}
+    assert all("environment" in secret for secret in CLUSTER["secrets"].values())
+
+
+def test_compose_worker_is_given_every_setting() -> None:
+    given = SERVICES["worker"]["environment"].keys()
+
+    missing = set(Settings.variables()) - given
+
+    assert not missing, f"Pass {sorted(missing)} to the worker in docker-compose.yaml."
+
+
+def test_compose_airflow_is_not_open_to_everybody() -> None:
+    for service in (
+        service for service in SERVICES.values() if "AIRFLOW__CORE__EXECUTOR" in str(service)
+    ):
+        environment = service["environment"]
+
+        assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+        assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+        assert environment["AIRFLOW__API_AUTH__JWT_SECRET"] == "${AIRFLOW_JWT_SECRET:?run make env}"
+    assert "BASIC_AUTH" in str(SERVICES["flower"]["environment"])
+
+
+def test_compose_restarts_what_stops_except_the_migration() -> None:
+    policies = {name: service["restart"] for name, service in SERVICES.items()}
+
+    assert policies.pop("airflow-init") == "no"
+    assert set(policies.values()) == {"unless-stopped"}
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer", "worker"):
+        condition = SERVICES[name]["depends_on"]["airflow-init"]["condition"]
+        assert condition == "service_completed_successfully"
+
+
+def test_dockerfile_installs_the_locks_with_hashes_and_runs_as_nobody_special() -> None:
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
+    finals = {
+        stage.split()[2]: stage for stage in stages if stage.split()[2] in ("airflow", "local_aws")
+    }
+
+    assert finals.keys() == {"airflow", "local_aws"}
+    for stage in finals.values():
+        assert re.findall(r"^USER (.+)$", stage, flags=re.MULTILINE)[-1] == "daylight"
+    for install in re.findall(r"pip sync.*", DOCKERFILE):
+        assert "--require-hashes" in install
+    assert "dbt parse" in finals["airflow"]
+    for service in SERVICES.values():
+        if "build" in service:
+            assert service["build"]["target"] in finals
+
+
+def test_dockerfile_needs_no_newer_builder() -> None:
+    assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE, flags=re.MULTILINE)
+    assert "<<" not in DOCKERFILE
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env",
+        ".git/config",
+        ".daylight/secrets/fernet.keys",
+        ".venv/bin/python",
+        "local_aws/.venv/bin/python",
+        "local_aws/tests/test_s3.py",
+        "dbt_project/target/manifest.json",
+        "tests/test_compose.py",
+        "laptop/secret_files.py",
+    ],
+)
+def test_dockerignore_keeps_out(path: str) -> None:
+    assert not _is_sent(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "requirements.lock",
+        "local_aws/requirements.lock",
+        "local_aws/__main__.py",
+        "dags/ingest_access_logs.py",
+        "dbt_project/models/staging/any.sql",
+        "ingestion/sources/any.py",
+        "simulator/__main__.py",
+        "expectations/any.css",
+        "dashboard/any.py",
+    ],
+)
+def test_dockerignore_lets_in(path: str) -> None:
+    assert _is_sent(path)
+
+
+def _is_sent(path: str) -> bool:
+    """Apply .dockerignore as far as this file uses it: the last pattern that matches decides."""
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.strip().removeprefix("!")
+        if not pattern or pattern.startswith("#"):
+            continue
+        if _matches(path, pattern):
+            sent = line.startswith("!")
+    return sent
+
+
+def _matches(path: str, pattern: str) -> bool:
+    if pattern.startswith("**/"):
+        pattern = pattern.removeprefix("**/")
+        return any(fnmatch(part, pattern) for part in path.split("/"))
+    if pattern.endswith("/**"):
+        return path.startswith(pattern.removesuffix("**"))
+    parts, wanted = path.split("/"), pattern.split("/")
+    # A folder that matches takes everything inside it along.
+    return len(parts) >= len(wanted) and all(map(fnmatch, parts, wanted))
