@@ -92,7 +92,7 @@ def test_compose_service_takes_its_secrets_from_variables(name: str) -> None:
     secret = {key: value for key, value in environment.items() if SECRET_NAME.search(key)}
 
     for key, value in secret.items():
-        is_harmless = value is None or "SIMPLE_AUTH_MANAGER" in key or key.endswith("_KEY_FILE")
+        is_harmless = value is None or "SIMPLE_AUTH_MANAGER" in key or key.endswith("_FILE")
         assert is_harmless or REQUIRED.search(value), (
             f"{key} of {name} must come from .env, and be required."
         )
