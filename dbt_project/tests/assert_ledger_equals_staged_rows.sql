@@ -1,51 +1,98 @@
-{# What each batch says it brought is what readers find: no row lost, doubled or half published. #}
+{# What each batch, and each arrival date, says it brought is what readers find: no record lost,
+   doubled or half published. #}
 with
 
-batches as (
-
-    select * from {{ ref('stg_access_logs__batches') }}
-
-),
-
-records_counted as (
+claims_and_finds as (
 
     select
-        batch_seq,
-        count(*) as good_count
+        'batch' as ledger,
+        cast(batch_seq as varchar) as entry,
+        good_count as claimed_good_count,
+        quarantined_count as claimed_quarantined_count,
+        0 as found_good_count,
+        0 as found_quarantined_count
+
+    from {{ ref('stg_access_logs__batches') }}
+
+    union all
+
+    select
+        'arrival date' as ledger,
+        cast(arrived_date as varchar) as entry,
+        good_count as claimed_good_count,
+        quarantined_count as claimed_quarantined_count,
+        0 as found_good_count,
+        0 as found_quarantined_count
+
+    from {{ ref('metrics_pipeline_health_daily') }}
+
+    union all
+
+    select
+        'batch' as ledger,
+        cast(batch_seq as varchar) as entry,
+        0 as claimed_good_count,
+        0 as claimed_quarantined_count,
+        1 as found_good_count,
+        0 as found_quarantined_count
 
     from {{ ref('stg_access_logs__records') }}
 
-    group by 1
-
-),
-
-quarantined_records_counted as (
+    union all
 
     select
-        batch_seq,
-        count(*) as quarantined_count
+        'arrival date' as ledger,
+        cast(arrived_date as varchar) as entry,
+        0 as claimed_good_count,
+        0 as claimed_quarantined_count,
+        1 as found_good_count,
+        0 as found_quarantined_count
+
+    from {{ ref('stg_access_logs__records') }}
+
+    union all
+
+    select
+        'batch' as ledger,
+        cast(batch_seq as varchar) as entry,
+        0 as claimed_good_count,
+        0 as claimed_quarantined_count,
+        0 as found_good_count,
+        1 as found_quarantined_count
 
     from {{ ref('stg_access_logs__quarantined_records') }}
 
-    group by 1
+    union all
+
+    select
+        'arrival date' as ledger,
+        cast(arrived_date as varchar) as entry,
+        0 as claimed_good_count,
+        0 as claimed_quarantined_count,
+        0 as found_good_count,
+        1 as found_quarantined_count
+
+    from {{ ref('stg_access_logs__quarantined_records') }}
 
 ),
 
-compared as (
+entries_summed as (
 
     select
-        batches.batch_seq,
-        batches.good_count,
-        batches.quarantined_count,
-        coalesce(records_counted.good_count, 0) as found_good_count,
-        coalesce(quarantined_records_counted.quarantined_count, 0) as found_quarantined_count
+        ledger,
+        entry,
+        sum(claimed_good_count) as claimed_good_count,
+        sum(found_good_count) as found_good_count,
+        sum(claimed_quarantined_count) as claimed_quarantined_count,
+        sum(found_quarantined_count) as found_quarantined_count
 
-    from batches
-    left join records_counted on batches.batch_seq = records_counted.batch_seq
-    left join quarantined_records_counted
-        on batches.batch_seq = quarantined_records_counted.batch_seq
+    from claims_and_finds
+
+    group by 1, 2
 
 )
 
-select * from compared
-where good_count <> found_good_count or quarantined_count <> found_quarantined_count
+select * from entries_summed
+where
+    claimed_good_count <> found_good_count
+    or claimed_quarantined_count <> found_quarantined_count
