@@ -201,7 +201,7 @@ def suite() -> "gx.ExpectationSuite":
                 regex=r"^/",
                 mostly=0.99,
                 severity="warning",
-                description="Paths begin with a slash, save for 1 %: others make one endpoint each.",
+                description="Paths begin with a slash, save for 1 %: others make endpoints of their own.",
             ),
             gxe.ExpectColumnValuesToBeInSet(
                 column="method",

@@ -63,9 +63,7 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
     lake = Lake(settings)
     body = lake.get(lake.key_of(manifest_uri))
     if body is None:
-        raise ContractError(
-            f"There is no manifest at {manifest_uri}. Land the batch again."
-        )
+        raise ContractError(f"There is no manifest at {manifest_uri}. Land the batch again.")
     manifest = staged_batch.read_manifest(body)
     batch = staged_batch.read(manifest, lake.get, settings.source_time_zone)
     frames = [(published_batches.suite(), batch.sums)]

@@ -22,7 +22,7 @@ _HERE = Path(__file__).parent
 def build(settings: Settings, out_dir: Path) -> int:
     """Write the site of the latest validations into ``out_dir``; return how many it shows.
 
-    Safe to run again: pages of the same validation have the same name.
+    Safe to run again: it overwrites what an earlier build left.
     """
     documents = results.latest(Lake(settings))
     write(documents, out_dir)
@@ -34,16 +34,16 @@ def write(documents: Mapping[str, Mapping[str, Any]], out_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     for name in _ASSETS:
         (out_dir / name).write_bytes((_HERE / name).read_bytes())
-    for key, document in documents.items():
-        page = out_dir / page_of(key)
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(document), "utf-8")
+    (out_dir / "validations").mkdir(exist_ok=True)
+    for number, document in enumerate(documents.values(), 1):
+        (out_dir / _page_name(number)).write_text(render(document), "utf-8")
     (out_dir / "index.html").write_text(index(documents), "utf-8")
 
 
-def page_of(key: str) -> str:
-    """Return the path of the page that shows the result stored under ``key``."""
-    return f"validations/{key.removeprefix(results.PREFIX).removesuffix('.json')}.html"
+def _page_name(number: int) -> str:
+    # Numbered, not named after the result: pages of the last build are overwritten, so that a site
+    # that is rebuilt all day does not grow.
+    return f"validations/{number:02d}.html"
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -59,7 +59,7 @@ def render(document: Mapping[str, Any]) -> str:
     if isinstance(result, dict):
         result = ExpectationSuiteValidationResult(**result)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
-    return localise(page, to_root="../../", title=str(document["suite_name"]))
+    return localise(page, to_root="../", title=str(document["suite_name"]))
 
 
 def _with_severity(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def localise(page: str, to_root: str, title: str) -> str:
     # The first bar holds the remote logo and a trail of names; ours says where it is.
     content = re.sub(r'<nav class="navbar navbar-expand-md.*?</nav>\s*</div>\s*</nav>', "", content,
                      count=1, flags=re.DOTALL)  # fmt: skip
+    content = content.replace("Data asset: None<br>", "")
     content = re.sub(r'href="[^"]*expectations/[^"]*\.html"', "", content)  # pages we do not write
     content = re.sub(r'(onclick|data-toggle)="[^"]*"', _wired, content)
     content = re.sub(r"\[(blocks|warns)\]", r'<span class="effect \1">\1</span>', content)
@@ -101,7 +102,7 @@ def _wired(match: re.Match[str]) -> str:
 
 def index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """Render the list of validations, newest first. Pure."""
-    rows = "\n".join(_row(key, document) for key, document in documents.items())
+    rows = "\n".join(_row(n, document) for n, document in enumerate(documents.values(), 1))
     table = f"""
 <table class="table index">
 <thead><tr><th>Result</th><th>Suite</th><th>Run</th><th>When (UTC)</th>
@@ -120,13 +121,13 @@ after dbt has built them. The newest {results.KEPT_IN_DOCS} are shown.</p>
     )
 
 
-def _row(key: str, document: Mapping[str, Any]) -> str:
+def _row(number: int, document: Mapping[str, Any]) -> str:
     statistics = document["statistics"]
     meta = document["meta"]["run_id"]
     outcome = verdict(document)
     cells = (
         f'<td><span class="verdict {outcome}">{outcome}</span></td>',
-        f'<td><a href="{html.escape(page_of(key))}">{html.escape(document["suite_name"])}</a></td>',
+        f'<td><a href="{_page_name(number)}">{html.escape(document["suite_name"])}</a></td>',
         f"<td>{html.escape(str(meta['run_name']))}</td>",
         f"<td>{html.escape(str(meta['run_time'])[:19].replace('T', ' '))}</td>",
         f'<td class="number">{statistics["successful_expectations"]} of '

@@ -138,9 +138,7 @@ def _sums(
     """One row of counts; every ``*_unaccounted`` and ``*_not_staged`` should be 0."""
     count = {name: int(manifest[name]) for name in _COUNTS}
     settled = count["good"] + count["quarantined"]
-    by_arrival = {
-        name: sum(int(day[name]) for day in manifest["arrival_days"]) for name in _COUNTS
-    }
+    by_arrival = {name: sum(int(day[name]) for day in manifest["arrival_days"]) for name in _COUNTS}
     row = {
         "seq": int(manifest["seq"]),
         **count,

@@ -41,7 +41,9 @@ def quiet_context() -> Any:
     return context
 
 
-def validate_frame(suite: "gx.ExpectationSuite", frame: "pd.DataFrame", run_name: str) -> Validation:
+def validate_frame(
+    suite: "gx.ExpectationSuite", frame: "pd.DataFrame", run_name: str
+) -> Validation:
     """Check all rows of ``frame``."""
     asset = quiet_context().data_sources.add_pandas("staged").add_dataframe_asset(suite.name)
     batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
@@ -119,7 +121,7 @@ def _document(suite: str, result: dict[str, Any], run_name: str) -> dict[str, An
             }
         )
     # The order in which metrics happened to be computed says nothing.
-    items.sort(key=lambda item: (_label(item["expectation_config"])))
+    items.sort(key=lambda item: _label(item["expectation_config"]))
     succeeded = sum(item["success"] for item in items)
     return {
         "success": bool(items) and succeeded == len(items),

@@ -1,0 +1,94 @@
+"""Figures → the index: one page from which everything else is one click away. Pure."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dashboard.page import day, escape, number, page, tile
+from expectations.docs import verdict
+
+
+def render(
+    summary: Mapping[str, Any],
+    validations: Mapping[str, Mapping[str, Any]],
+    built_at: datetime,
+    time_zone: str,
+    airflow_url: str | None,
+) -> str:
+    """Return the page as HTML; ``validations`` are the last ones, by suite."""
+    local = built_at.astimezone(ZoneInfo(time_zone))
+    content = f"""<h1>Daylight</h1>
+<p class="lead">Encrypted API logs, as daily metrics. Built {day(local.date())}, {local:%H:%M}
+({escape(time_zone)}).</p>
+{_people(summary)}
+<div class="cards">{"".join(_cards(airflow_url))}</div>
+{_records(summary)}
+{_checks(summary, validations)}
+<footer>The same figures for machines: <a href="summary.json">summary.json</a></footer>"""
+    return page("Daylight", content)
+
+
+def _people(summary: Mapping[str, Any]) -> str:
+    if summary["metric_date"] is None:
+        return (
+            '<section><h2>Active users</h2><p class="empty">No complete day yet: a day is complete '
+            "once an event of a later day has been seen.</p></section>"
+        )
+    note = day(date.fromisoformat(summary["metric_date"]))
+    tiles = (
+        tile("DAU", number(summary["dau"]), note),
+        tile("WAU", number(summary["wau"]), "7 days up to it"),
+        tile("MAU", number(summary["mau"]), "28 days up to it"),
+    )
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _cards(airflow_url: str | None) -> list[str]:
+    cards = [
+        ("metrics.html", "Metrics", "Active users, endpoints, pipeline health, day by day"),
+        ("data_docs/index.html", "Data docs", "What each check found, and why it is there"),
+        ("dbt_docs/index.html", "dbt docs", "Every table: its grain, columns and lineage"),
+    ]
+    if airflow_url:
+        cards.append((airflow_url, "Airflow", "When it ran, and the logs of each task"))
+    return [
+        f'<a class="card" href="{escape(target)}"><strong>{name}</strong>{text}</a>'
+        for target, name, text in cards
+    ]
+
+
+def _records(summary: Mapping[str, Any]) -> str:
+    tiles = (
+        tile("Offered", number(summary["offered"]), "records the source sent"),
+        tile("Good", number(summary["good"]), "in the tables"),
+        tile("Quarantined", number(summary["quarantined"]), "kept with a reason"),
+        tile("Duplicate", number(summary["duplicate"]), "seen before"),
+        tile("Models", number(summary["models"]), f"{number(summary['tests'])} tests passed"),
+    )
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _checks(summary: Mapping[str, Any], validations: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for suite, document in sorted(validations.items()):
+        statistics = document["statistics"]
+        outcome = verdict(document)
+        at = str(document["meta"]["run_id"]["run_time"])[:16].replace("T", " ")
+        rows.append(
+            f'<tr><td class="text">{escape(suite)}</td>'
+            f'<td class="text"><span class="verdict {outcome}">{outcome}</span></td>'
+            f"<td>{number(statistics['successful_expectations'])} of "
+            f"{number(statistics['evaluated_expectations'])}</td><td>{escape(at)}</td></tr>"
+        )
+    if not rows:
+        return '<section><h2>Latest checks</h2><p class="empty">No check has run yet.</p></section>'
+    return (
+        "<section><h2>Latest checks</h2>"
+        f"<p>{number(summary['expectations'])} expectations; one that blocks stops the data, "
+        "one that warns is only shown.</p>"
+        '<div class="scroll"><table><thead><tr><th scope="col">Suite</th>'
+        '<th class="text" scope="col">Result</th><th scope="col">Passed</th>'
+        f'<th scope="col">When (UTC)</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        "</section>"
+    )
