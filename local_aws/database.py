@@ -19,7 +19,8 @@ Rows = list[Row]
 _SCHEMA = """
 create table if not exists buckets (
     name text primary key,
-    created integer not null
+    created integer not null,
+    location text not null
 ) without rowid;
 create table if not exists objects (
     bucket text not null,

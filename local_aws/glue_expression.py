@@ -86,9 +86,8 @@ class _Key:
             if kind == "timestamp":
                 return datetime.fromisoformat(text)
         except (ValueError, InvalidOperation) as error:
-            raise invalid(
-                f"{text!r} is not a {kind}, the type of partition key {self.name}."
-            ) from (error)
+            message = f"{text!r} is not a {kind}, the type of partition key {self.name}."
+            raise invalid(message) from error
         if kind == "string" or kind.startswith(("varchar", "char")):
             return text
         raise invalid(f"Partition key {self.name} of type {kind} cannot be used in an expression.")

@@ -136,11 +136,11 @@ class Store:
 
     # ---------------------------------------------------------------- buckets
 
-    def create_bucket(self, name: str) -> None:
-        """Create a bucket; raises BucketExists."""
+    def create_bucket(self, name: str, location: str = "us-east-1") -> None:
+        """Create a bucket; raises BucketExists. The location is only remembered."""
         with self.write() as db:
             try:
-                db.execute("insert into buckets values (?, ?)", (name, _now_ms()))
+                db.execute("insert into buckets values (?, ?, ?)", (name, _now_ms(), location))
             except sqlite3.IntegrityError as error:
                 raise BucketExists(f"The bucket {name} exists already.") from error
 
@@ -173,6 +173,11 @@ class Store:
     def bucket_exists(self, name: str) -> bool:
         """Whether there is a bucket of this name."""
         return bool(self.read("select 1 from buckets where name = ?", (name,)))
+
+    def bucket_location(self, name: str) -> str:
+        """The location given at creation; raises NoSuchBucket."""
+        self._require_bucket(name)
+        return str(self.read("select location from buckets where name = ?", (name,))[0][0])
 
     # ---------------------------------------------------------------- objects
 
@@ -320,6 +325,10 @@ class Store:
     def discard(self, path: Path) -> None:
         """Delete a file of this store after the grace, when no ``reading()`` may need it."""
         self._garbage.append((time.monotonic(), path))
+
+    def discard_on_commit(self, path: Path) -> None:
+        """As ``discard``, once the present ``write()`` has committed; not if it rolls back."""
+        self._on_commit.append(path)
 
     def sweep(self, grace: float = GRACE_SECONDS) -> int:
         """Remove files replaced or deleted more than ``grace`` seconds ago; their number."""
