@@ -1,7 +1,8 @@
 """The log API over HTTP, on loopback by default.
 
 ``GET /api/data/log`` answers with the latest records (a window), oldest first; with
-``?after=<recordId>&limit=<count>`` with the records after that id (a cursor), ``[]`` at the end.
+``?after=<recordId>&limit=<count>`` with the records after that id (a cursor), ``[]`` at the end;
+with ``?limit=`` alone with the first ones, which is where a cursor begins.
 ``GET /health`` says that the server runs.
 """
 
@@ -63,9 +64,8 @@ class Api:
             raise ValueError("A parameter was given twice.")
         if not query:
             return self.log.latest(self.window)
-        if "after" not in query:
-            raise ValueError("limit needs after; without both, the answer is the latest window.")
-        after = _whole_number("after", query["after"], 0, 2**63 - 1)
+        # Without ``after`` a limit asks for the first page: a client begins with no cursor.
+        after = _whole_number("after", query.get("after", "0"), 0, 2**63 - 1)
         limit = _whole_number("limit", query.get("limit", str(self.window)), 1, MAX_LIMIT)
         return self.log.after(after, limit)
 
