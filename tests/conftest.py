@@ -73,11 +73,14 @@ def fernet_key() -> str:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path, fernet_key: str) -> Callable[..., Settings]:
-    """Return a maker of Settings with key files in ``tmp_path``; no server is needed for them."""
-    keys = tmp_path / "fernet.keys"
+def make_settings(
+    tmp_path_factory: pytest.TempPathFactory, fernet_key: str
+) -> Callable[..., Settings]:
+    """Return a maker of Settings with key files of their own; no server is needed for them."""
+    folder = tmp_path_factory.mktemp("secrets")
+    keys = folder / "fernet.keys"
     keys.write_text(f"{fernet_key}\n")
-    pseudonym = tmp_path / "pseudonym.key"
+    pseudonym = folder / "pseudonym.key"
     pseudonym.write_text("5a" * 32)
 
     def make(**variables: str) -> Settings:
@@ -90,7 +93,7 @@ def make_settings(tmp_path: Path, fernet_key: str) -> Callable[..., Settings]:
                 "LAKE_BUCKET": f"lake-{tag}",
                 "RAW_DATABASE": f"raw_{tag}",
                 "WAREHOUSE_SCHEMA": f"warehouse_{tag}",
-                "AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL", ""),  # noqa: TID251
+                "AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL", ""),
                 **variables,
             }
         )

@@ -1,0 +1,21 @@
+from collections.abc import Callable
+
+import pytest
+
+import ingestion.landing
+import ingestion.publishing
+from ingestion import Settings
+from tests.ingestion.lakes import MemoryLake
+
+
+@pytest.fixture
+def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
+    """A lake in memory, at the one seam where ingestion makes its lake."""
+    lake = MemoryLake()
+    place_lake(monkeypatch, lake)
+    return lake
+
+
+def place_lake(patch: pytest.MonkeyPatch, lake: Callable[[Settings], object]) -> None:
+    patch.setattr(ingestion.landing, "Lake", lake)
+    patch.setattr(ingestion.publishing, "Lake", lake)

@@ -1,0 +1,96 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ingestion.__main__ as cli
+from ingestion import Settings
+from tests.ingestion.envelopes import envelope
+from tests.ingestion.lakes import MemoryLake
+from tests.ingestion.sources import body, page, serving
+
+
+@pytest.fixture
+def run(
+    memory_lake: MemoryLake,
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.setattr(cli, "Lake", memory_lake)
+
+    made = make_settings()
+    base = {
+        "SOURCE_URL": made.source_url,
+        "FERNET_KEYS_FILE": str(made.fernet_keys_file),
+        "PSEUDONYM_KEY_FILE": str(made.pseudonym_key_file),
+    }
+
+    def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
+        for name, value in {**base, **variables}.items():
+            monkeypatch.setenv(name, value)
+        code = cli.main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_land_publish_and_status(run: Callable, fernet_key: str, tmp_path: Path):
+    dump = tmp_path / "dump"
+    dump.write_text("".join(json.dumps(envelope(fernet_key, n)) + "\n" for n in (1, 2, 4)))
+
+    code, manifests, _ = run("land-dumps", str(dump))
+    assert code == 0
+    assert manifests.startswith("s3://memory/staging/access_logs/000000000001/")
+    assert json.loads(run("publish", "--json")[1])["good"] == 3
+    assert run("publish", *manifests.split())[1].startswith("batches=1 offered=3 good=3")
+    assert json.loads(run("status", "--json")[1]) == {
+        "head": 1,
+        "unpublished": [],
+        "highest_id": 4,
+        "missing_ids": 1,
+        "batches": 1,
+        "offered": 3,
+        "good": 3,
+        "quarantined": 0,
+        "duplicate": 0,
+    }
+    assert run("land-dumps", str(dump))[1] == "nothing to publish\n"
+
+
+def test_land_api_takes_the_window(run: Callable, fernet_key: str):
+    with serving(page([envelope(fernet_key, 1)])) as (url, _):
+        code, out, _ = run("land-api", "--json", SOURCE_URL=url)
+
+    assert code == 0
+    assert len(json.loads(out)["manifests"]) == 1
+
+
+def test_what_a_retry_may_cure_is_one_line_and_exit_75(run: Callable):
+    with serving(body(b"<html>", Content_Type="text/html")) as (url, _):
+        code, out, err = run("land-api", SOURCE_URL=url)
+
+    assert (code, out) == (75, "")
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_what_it_may_not_is_one_line_and_exit_1(run: Callable, tmp_path: Path):
+    for arguments in (
+        ("land-dumps", str(tmp_path / "absent")),
+        ("publish", "s3://elsewhere/manifest.json"),
+        ("publish", "s3://memory/raw/manifest.json"),
+        ("publish", "manifest.json"),
+    ):
+        code, _, err = run(*arguments)
+
+        assert code == 1
+        assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_missing_variables_are_named(run: Callable):
+    code, _, err = run("status", SOURCE_URL="", FERNET_KEYS_FILE="")
+
+    assert code == 1
+    assert "SOURCE_URL, FERNET_KEYS_FILE" in err

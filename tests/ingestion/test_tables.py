@@ -1,0 +1,54 @@
+import pytest
+
+from ingestion.tables import ACCESS_LOGS, PUBLISHED_BATCHES, TABLES, glue_input
+
+CONTRACT = {
+    "access_logs": (
+        "record_id bigint, user_id binary, activity string, url string, method string, "
+        "log_name string, level_name string, message string, occurred_at timestamp, "
+        "occurred_at_text string, arrived_at timestamp, extra_fields string, "
+        "key_fingerprint string, batch_seq bigint, landed_at timestamp"
+    ),
+    "quarantined_records": (
+        "batch_seq bigint, record_id bigint, record_key string, reason string, stage string, "
+        "envelope string, key_fingerprint string, arrived_date string, landed_at timestamp"
+    ),
+    "published_batches": (
+        "seq bigint, source string, offered bigint, good bigint, quarantined bigint, "
+        "duplicate bigint, landed_at string, published_at string, bytes bigint, files int, "
+        "key_fingerprints array<string>, "
+        "event_days array<struct<dt:string,rows:bigint,first_at:string,last_at:string>>, "
+        "arrival_days array<struct<arrived_date:string,offered:bigint,good:bigint,"
+        "quarantined:bigint,duplicate:bigint>>"
+    ),
+}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_glue_columns_are_those_that_dbt_was_promised(table):
+    columns = glue_input(table, "lake")["StorageDescriptor"]["Columns"]
+
+    spelled = ", ".join(f"{column['Name']} {column['Type']}" for column in columns)
+    assert spelled == CONTRACT[table.name], "Change ingestion/tables.py and its dbt source together"
+
+
+def test_raw_days_are_projected():
+    wanted = glue_input(ACCESS_LOGS, "lake")
+
+    assert wanted["PartitionKeys"] == [{"Name": "dt", "Type": "string"}]
+    assert wanted["StorageDescriptor"]["Location"] == "s3://lake/raw/access_logs/"
+    assert wanted["Parameters"]["projection.dt.range"] == "2015-01-01,NOW+2DAYS"
+    assert (
+        wanted["Parameters"]["storage.location.template"] == "s3://lake/raw/access_logs/dt=${dt}/"
+    )
+
+
+def test_markers_are_read_as_json():
+    serde = glue_input(PUBLISHED_BATCHES, "lake")["StorageDescriptor"]["SerdeInfo"]
+
+    assert serde["SerializationLibrary"] == "org.openx.data.jsonserde.JsonSerDe"
+
+
+def test_personal_columns_exist():
+    for table in TABLES:
+        assert set(table.personal_columns) <= set(table.schema.names)
