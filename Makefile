@@ -19,14 +19,14 @@ RUN_FLAGS := $(if $(ONCE),--once) $(if $(AWS_PORT),--aws-port $(AWS_PORT)) \
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-run: env ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
+run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
 
-test: env lint ## every check and test; what CI runs
+test: setup lint ## every check and test; what CI runs
 	local_aws/.venv/bin/python -m pytest local_aws/tests
 	.venv/bin/python -m pytest
 
-lint: env ## style, types and SQL, without running anything
+lint: setup ## style, types and SQL, without running anything
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy ingestion expectations
@@ -42,7 +42,10 @@ lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 clean: ## remove the lake, Airflow's database, logs and secrets of this laptop
 	rm -rf .daylight dbt_project/target dbt_project/logs
 
-env: .venv/synced local_aws/.venv/synced ## install both environments
+setup: .venv/synced local_aws/.venv/synced ## install both environments
+
+env: setup ## write .env for docker compose, with fresh secrets
+	@.venv/bin/python -m laptop.cluster_env
 
 .venv/synced: requirements.lock | preflight $(filter .tools/bin/uv,$(UV))
 	$(UV) venv -q --allow-existing -p $(PYTHON) .venv
@@ -62,4 +65,4 @@ preflight:
 .tools/bin/uv: | preflight
 	$(PYTHON) -m pip install -q --disable-pip-version-check --target .tools uv
 
-.PHONY: help run test lint lock clean env preflight
+.PHONY: help run test lint lock clean setup env preflight

@@ -19,7 +19,7 @@ def ensure(folder: Path) -> None:
     for name, generate in GENERATORS.items():
         path = folder / name
         if not path.exists():
-            _write_private(path, generate())
+            write_private(path, generate() + "\n")
 
 
 def _fernet_key() -> str:
@@ -34,12 +34,13 @@ def _url_safe_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(48)).decode()
 
 
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_suffix(".new")
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read; whole or not at all."""
+    draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
+        file.write(text)
     draft.rename(path)
 
 
