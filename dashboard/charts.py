@@ -291,7 +291,15 @@ def _legend() -> Any:
 
 
 def _dash_legend() -> Any:
-    return alt.Legend(title=None, orient="top", direction="horizontal", symbolType="stroke")
+    return alt.Legend(
+        title=None,
+        orient="top",
+        direction="horizontal",
+        symbolType="stroke",
+        symbolStrokeColor=GREY,
+        symbolStrokeWidth=2,
+        symbolSize=300,
+    )
 
 
 def _endpoint(row: Row) -> Row:

@@ -201,7 +201,7 @@ def suite() -> "gx.ExpectationSuite":
                 regex=r"^/",
                 mostly=0.99,
                 severity="warning",
-                description="Paths begin with a slash, save for 1 %: others make endpoints of their own.",
+                description="Paths begin with a slash, save for 1 %: others count as endpoints.",
             ),
             gxe.ExpectColumnValuesToBeInSet(
                 column="method",

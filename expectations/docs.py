@@ -59,6 +59,15 @@ def render(document: Mapping[str, Any]) -> str:
     if isinstance(result, dict):
         result = ExpectationSuiteValidationResult(**result)
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    # Their status knows no warning, and hides the run behind a click.
+    status = (
+        f"Run: {html.escape(str(document['meta']['run_id']['run_name']))}<br>{_badge(document)}"
+    )
+    page = re.sub(
+        r'<span class="h6"\s*>Status:</span>\s*<i [^>]*></i>\s*(?:Failed|Succeeded)',
+        lambda _: status,
+        page,
+    )
     return localise(page, to_root="../", title=str(document["suite_name"]))
 
 
@@ -124,9 +133,8 @@ after dbt has built them. The newest {results.KEPT_IN_DOCS} are shown.</p>
 def _row(number: int, document: Mapping[str, Any]) -> str:
     statistics = document["statistics"]
     meta = document["meta"]["run_id"]
-    outcome = verdict(document)
     cells = (
-        f'<td><span class="verdict {outcome}">{outcome}</span></td>',
+        f"<td>{_badge(document)}</td>",
         f'<td><a href="{_page_name(number)}">{html.escape(document["suite_name"])}</a></td>',
         f"<td>{html.escape(str(meta['run_name']))}</td>",
         f"<td>{html.escape(str(meta['run_time'])[:19].replace('T', ' '))}</td>",
@@ -146,6 +154,11 @@ def verdict(document: Mapping[str, Any]) -> str:
     ):
         return "failed"
     return "warned" if failed else "passed"
+
+
+def _badge(document: Mapping[str, Any]) -> str:
+    outcome = verdict(document)
+    return f'<span class="verdict {outcome}">{outcome}</span>'
 
 
 def _page(title: str, content: str, to_root: str) -> str:

@@ -32,8 +32,9 @@ def latest(lake: Lake, limit: int = KEPT_IN_DOCS) -> dict[str, dict[str, Any]]:
     """Return the newest results by key, newest first; of each suite at least its last one."""
     by_age = sorted(_keys(lake), key=_name, reverse=True)
     # First the last one of each suite: one that rarely runs must not be pushed out of sight.
-    chosen = dict.fromkeys({_suite(key): key for key in reversed(by_age)}.values())
-    chosen |= dict.fromkeys(by_age[: max(0, limit - len(chosen))])
+    chosen = set({_suite(key): key for key in reversed(by_age)}.values())
+    others = [key for key in by_age if key not in chosen]
+    chosen.update(others[: max(0, limit - len(chosen))])
     return _read(lake, sorted(chosen, key=_name, reverse=True))
 
 

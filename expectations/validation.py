@@ -97,7 +97,7 @@ def _label(config: dict[str, Any]) -> str:
 def _document(suite: str, result: dict[str, Any], run_name: str) -> dict[str, Any]:
     """Keep what Data Docs need and nothing that could hold a value, a path or a random id."""
     now = datetime.now(UTC).isoformat()
-    items = []
+    items: list[dict[str, Any]] = []
     for item in result["results"]:
         config = item["expectation_config"]
         raised = _raised(item)

@@ -1,0 +1,152 @@
+"""The gate: what is published, what is not, and that the reason is stored either way."""
+
+import json
+
+import pytest
+
+import expectations.check
+from expectations import CheckFailed, check_batch, docs, results
+from ingestion.errors import ContractError
+from tests.expectations.batches import MANIFEST_KEY, good_row, refused_row, staged
+from tests.ingestion.lakes import MemoryLake
+
+URI = f"s3://memory/{MANIFEST_KEY}"
+CANARY = "canary-3f9c1b7a"
+
+
+@pytest.fixture
+def check(monkeypatch, make_settings):
+    def run(lake: MemoryLake):
+        monkeypatch.setattr(expectations.check, "Lake", lambda settings: lake)
+        return check_batch(make_settings(), URI)
+
+    return run
+
+
+def stored(lake: MemoryLake) -> dict[str, dict]:
+    return {
+        key: json.loads(body)
+        for key, body in lake.objects.items()
+        if key.startswith(results.PREFIX)
+    }
+
+
+def test_clean_batch_passes_and_its_results_are_stored(check):
+    lake = staged([good_row(n) for n in range(100)], [refused_row(900)], duplicate=5)
+
+    found = check(lake)
+
+    documents = stored(lake).values()
+    assert found.failed_blocking == found.failed_warning == []
+    assert {document["suite_name"] for document in documents} == {
+        "raw_access_logs",
+        "raw_quarantined_records",
+        "raw_published_batches",
+    }
+    assert found.evaluated == sum(d["statistics"]["evaluated_expectations"] for d in documents)
+    assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
+
+
+def test_batch_of_refused_records_only_may_be_published_with_a_warning(check):
+    lake = staged([], [refused_row(n) for n in range(20)])
+
+    found = check(lake)
+
+    assert found.failed_blocking == []
+    assert len(found.failed_warning) == 1
+    assert "At most 5 %" in found.failed_warning[0]
+
+
+def test_batch_without_any_record_is_refused(check):
+    lake = staged([], [], duplicate=3)
+
+    with pytest.raises(CheckFailed, match="settles at least one record"):
+        check(lake)
+
+
+def test_blocking_failure_raises_after_the_result_was_stored(check):
+    lake = staged([good_row(1), good_row(1)], [])
+
+    with pytest.raises(CheckFailed, match="No id occurs twice") as raised:
+        check(lake)
+
+    assert not raised.value.retryable
+    verdicts = {d["suite_name"]: docs.verdict(d) for d in stored(lake).values()}
+    assert verdicts == {"raw_access_logs": "failed", "raw_published_batches": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"offered": 3}, "none is lost"),
+        ({"good": 3, "offered": 3}, "as many good rows"),
+        ({"event_days": []}, "per day of the event"),
+        ({"arrival_days": []}, "per day of arrival"),
+        ({"seq": 8}, "number of its own batch"),
+        ({"quarantined": 1, "offered": 3, "reasons": {"ID_TYPE": 1}}, "as many refused rows"),
+    ],
+)
+def test_manifest_that_claims_something_else_than_was_staged_is_refused(check, change, reason):
+    lake = staged([good_row(1), good_row(2)], [], claims=change)
+
+    with pytest.raises(CheckFailed, match=reason):
+        check(lake)
+
+
+def test_file_that_was_altered_after_staging_is_refused(check):
+    lake = staged([good_row(1), good_row(2)], [])
+    other = staged([good_row(1), good_row(3)], [])
+    name = next(key for key in lake.objects if key.endswith("raw.parquet"))
+    lake.objects[name] = other.objects[name]
+
+    with pytest.raises(CheckFailed, match="still has the bytes"):
+        check(lake)
+
+
+def test_missing_file_or_manifest_says_what_to_do(check):
+    lake = staged([good_row(1)], [])
+    name = next(key for key in lake.objects if key.endswith("raw.parquet"))
+    del lake.objects[name]
+
+    with pytest.raises(ContractError, match=r"raw\.parquet\. Land the batch again"):
+        check(lake)
+    with pytest.raises(ContractError, match="no manifest"):
+        check(MemoryLake())
+
+
+def test_no_personal_value_reaches_results_docs_messages_or_logs(check, tmp_path, caplog):
+    caplog.set_level(0)
+    personal = {
+        "user_id": CANARY.encode(),
+        "url": f"no-slash?token={CANARY}",
+        "message": f"{CANARY}@example.org",
+        "extra_fields": json.dumps({"mail": f"{CANARY}@example.org"}),
+        "activity": CANARY,
+        "occurred_at_text": CANARY,
+    }
+    # The second id occurs twice, and one time is missing: nearly every expectation is red.
+    rows = [good_row(1, **personal), good_row(2, **personal), good_row(2, **personal)]
+    lake = staged(rows, [refused_row(9, envelope=f"{{'user_id': '{CANARY}'}}", reason=CANARY)])
+
+    with pytest.raises(CheckFailed) as raised:
+        check(lake)
+    docs.write(stored(lake), tmp_path)
+
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) >= 6
+    assert len(raised.value.result.failed_blocking) >= 3
+    for text in (*written, json.dumps(stored(lake)), str(raised.value), caplog.text):
+        assert CANARY not in text
+        assert CANARY.encode().hex() not in text
+
+
+def test_importing_the_package_does_not_import_great_expectations():
+    import subprocess
+    import sys
+
+    code = "import sys, expectations, dashboard; print('great_expectations' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert found.strip() == "False"
