@@ -38,6 +38,9 @@ def publish(settings: Settings, manifests: Sequence[str]) -> dict[str, int]:
     for seq, key in sorted((_seq(lake, uri), lake.key_of(uri)) for uri in manifests):
         marker = log.marker(seq)
         if marker is None:
+            # A twin may have published since we looked.
+            while waiting and waiting[0] < seq and log.marker(waiting[0]):
+                waiting.pop(0)
             if waiting and waiting[0] < seq:
                 logger.warning("waiting seq=%d for=%d", seq, waiting[0])
                 continue
