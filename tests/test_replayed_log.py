@@ -1,0 +1,153 @@
+"""A real web server's access log, through the encrypted API to the metrics; judged by awk."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import expectations
+import ingestion
+from ingestion import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOG = REPOSITORY.parent / "shared" / "data" / "apache_access.log"
+
+pytestmark = pytest.mark.skipif(not LOG.exists(), reason="the real log is not part of the project")
+
+
+@pytest.fixture(scope="module")
+def replay_settings(local_aws, tmp_path_factory) -> Iterator[Settings]:
+    folder = tmp_path_factory.mktemp("replay")
+    from cryptography.fernet import Fernet
+
+    keys = folder / "fernet.keys"
+    keys.write_text(Fernet.generate_key().decode() + "\n")
+    pseudonym = folder / "pseudonym.key"
+    pseudonym.write_text("5a" * 32 + "\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "simulator", "--keys-file", str(keys), "--replay", str(LOG)]
+    server = subprocess.Popen(
+        [*command, "--port", str(port)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "ready" in server.stdout.readline()
+        yield Settings(
+            source_url=f"http://127.0.0.1:{port}/api/data/log",
+            source_paging="cursor",
+            source_time_zone="UTC",
+            metric_time_zone="UTC",
+            fernet_keys_file=keys,
+            pseudonym_key_file=pseudonym,
+            lake_bucket="replay-lake",
+            raw_database="replay_raw",
+            warehouse_schema="replay",
+            aws_endpoint_url=local_aws,
+        )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def environment(replay_settings) -> dict[str, str]:
+    return os.environ | {
+        "AWS_ENDPOINT_URL": replay_settings.aws_endpoint_url,
+        "LAKE_BUCKET": replay_settings.lake_bucket,
+        "RAW_DATABASE": replay_settings.raw_database,
+        "WAREHOUSE_SCHEMA": replay_settings.warehouse_schema,
+        "SOURCE_TIME_ZONE": "UTC",
+        "METRIC_TIME_ZONE": "UTC",
+        "ATHENA_POLL_INTERVAL": "0.05",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def loaded(replay_settings, environment, tmp_path_factory) -> dict[str, int]:
+    manifests = ingestion.land_api(replay_settings)
+    for manifest in manifests:
+        expectations.check_batch(replay_settings, manifest)
+    sums = ingestion.publish(replay_settings, manifests)
+    target = tmp_path_factory.mktemp("target")
+    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--target", "prod"]
+    dbt += ["--exclude-resource-type", "unit_test", "--target-path", str(target)]
+    dbt += ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project"]
+    done = subprocess.run(dbt, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return sums
+
+
+def awk(program: str) -> dict[str, int]:
+    """Run a one-line awk over the log; its output is one `day count` per line."""
+    output = subprocess.run(["awk", program, LOG], capture_output=True, text=True, check=True)
+    lines = (line.split() for line in output.stdout.splitlines())
+    months = {"May": "05"}
+    return {f"{day[7:11]}-{months[day[3:6]]}-{day[:2]}": int(count) for day, count in lines}
+
+
+@pytest.fixture(scope="module")
+def query(loaded, replay_settings):
+    import pyathena
+
+    connection = pyathena.connect(
+        region_name="us-east-1",
+        endpoint_url=replay_settings.aws_endpoint_url,
+        s3_staging_dir="s3://replay-lake/athena-results/",
+        poll_interval=0.05,
+    )
+    return lambda sql: connection.cursor().execute(sql).fetchall()
+
+
+def test_every_line_of_the_log_is_published_once(loaded, query):
+    rows = query("select count(*), count(distinct record_id) from replay_raw.access_logs")
+
+    assert (loaded["offered"], loaded["good"], loaded["quarantined"]) == (10_000, 10_000, 0)
+    assert rows == [(10_000, 10_000)]
+
+
+def test_lines_per_day_are_those_that_awk_counts(query):
+    rows = query("select dt, count(*) from replay_raw.access_logs group by dt")
+
+    counted = awk("{ n[substr($4, 2, 11)]++ } END { for (d in n) print d, n[d] }")
+    assert dict(rows) == counted
+    assert sorted(counted.values()) == sorted([1_632, 2_893, 2_896, 2_579])
+
+
+def test_users_are_the_distinct_client_addresses(query):
+    rows = query("select count(distinct user_id) from replay_raw.access_logs")
+
+    assert rows == [(1_753,)]
+
+
+def test_dau_is_what_a_one_line_awk_counts(query):
+    rows = query("select cast(metric_date as varchar), dau from replay.metrics_daily_active")
+
+    counted = awk(
+        "$9 < 500 { d = substr($4, 2, 11); if (!s[d, $1]++) n[d]++ } "
+        "END { for (d in n) print d, n[d] }"
+    )
+    assert len(counted) == 4
+    assert dict(rows) == counted
+
+
+def test_loading_and_building_it_again_changes_no_number(
+    loaded, query, replay_settings, environment, tmp_path
+):
+    tables = ("fct_user_daily", "metrics_daily_active", "metrics_endpoint_daily", "dim_users")
+    before = {table: sorted(query(f"select * from replay.{table}"), key=repr) for table in tables}
+
+    manifests = ingestion.land_api(replay_settings)
+    dbt = [str(Path(sys.executable).with_name("dbt")), "run", "--target", "prod"]
+    dbt += ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project"]
+    dbt += ["--target-path", str(tmp_path)]
+    subprocess.run(dbt, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+
+    assert manifests == []
+    for table in tables:
+        assert sorted(query(f"select * from replay.{table}"), key=repr) == before[table]
