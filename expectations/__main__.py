@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     site.add_argument("directory", type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         settings = Settings.from_env()
         if options.command == "docs":

@@ -5,7 +5,6 @@ crashed next to one that failed. Here every expectation of the suite must have b
 one that raised is a blocking failure whatever its severity.
 """
 
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,14 +30,22 @@ class Validation:
 
 
 def quiet_context() -> Any:
-    """Return a context in memory: no project folder, no telemetry, no progress bars, no chatter."""
+    """Return a context in memory: no project folder, no telemetry, no progress bars."""
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
-    return context
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            analytics_enabled=False,
+            progress_bars={"globally": False},
+        ),
+    )
 
 
 def validate_frame(

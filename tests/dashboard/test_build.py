@@ -1,0 +1,183 @@
+"""The whole site: on a lake in memory, and through S3 and Athena as readers have them."""
+
+import json
+import re
+import urllib.request
+
+import pytest
+
+import dashboard
+import dashboard.build as building
+import expectations.docs
+from expectations import results
+from expectations.validation import judge
+from ingestion.errors import ContractError
+from ingestion.lake import Lake
+from tests.dashboard.numbers import numbers
+from tests.expectations.marts_rows import clean, place
+from tests.ingestion.lakes import MemoryLake
+
+PAGES = {
+    "site/index.html",
+    "site/metrics.html",
+    "site/summary.json",
+    "site/data_docs/index.html",
+    "site/data_docs/docs_style.css",
+    "site/data_docs/docs_script.js",
+    "site/data_docs/validations/01.html",
+    "site/dbt_docs/index.html",
+}
+
+
+class RememberingLake(MemoryLake):
+    """Remembers in which order, and as what, objects were written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+        self.content_types: dict[str, str] = {}
+
+    def put(self, key: str, body: bytes, content_type: str = "") -> None:
+        super().put(key, body)
+        self.written.append(key)
+        self.content_types[key] = content_type
+
+
+def store_a_validation(lake: Lake) -> None:
+    item = {
+        "success": True,
+        "expectation_config": {
+            "type": "expect_column_values_to_not_be_null",
+            "kwargs": {"column": "a"},
+            "severity": "critical",
+            "description": "a is there",
+        },
+        "exception_info": {"raised_exception": False},
+    }
+    found = judge("raw_access_logs", 1, {"results": [item], "meta": {}}, "batch 1")
+    results.store(lake, found.document)
+
+
+def store_run_results(lake: Lake) -> None:
+    body = {"results": [{"unique_id": "model.d.a", "status": "success"}]}
+    lake.put("dbt_runs/latest/a.json", json.dumps(body).encode())
+
+
+@pytest.fixture
+def target(tmp_path):
+    (tmp_path / "static_index.html").write_text("<p>dbt docs</p>")
+    return tmp_path
+
+
+@pytest.fixture
+def lake(monkeypatch):
+    lake = RememberingLake()
+    for module in (building, expectations.docs):
+        monkeypatch.setattr(module, "Lake", lake)
+    monkeypatch.setattr(building.warehouse, "read", lambda settings: numbers(3))
+    store_a_validation(lake)
+    store_run_results(lake)
+    lake.written.clear()
+    return lake
+
+
+def test_site_has_its_parts_with_types_that_a_browser_shows(lake, target, make_settings):
+    uri = dashboard.build(make_settings(), target)
+
+    assert uri == "s3://memory/site/index.html"
+    assert set(lake.written) == PAGES
+    types = {lake.content_types[key] for key in lake.written if key.endswith(".html")}
+    assert types == {"text/html; charset=utf-8"}
+    assert lake.content_types["site/data_docs/docs_style.css"] == "text/css; charset=utf-8"
+    assert lake.content_types["site/data_docs/docs_script.js"] == "text/javascript; charset=utf-8"
+    assert lake.content_types["site/summary.json"] == "application/json"
+
+
+def test_index_is_uploaded_last_and_each_folder_after_its_pages(lake, target, make_settings):
+    dashboard.build(make_settings(), target)
+
+    order = lake.written
+    assert order[-1] == "site/index.html"
+    assert order.index("site/data_docs/index.html") > order.index(
+        "site/data_docs/validations/01.html"
+    )
+
+
+def test_failed_build_leaves_the_old_site_standing(lake, target, make_settings, monkeypatch):
+    def fail(*_: object) -> str:
+        raise RuntimeError("the last page could not be rendered")
+
+    monkeypatch.setattr(building.index_page, "render", fail)
+
+    with pytest.raises(RuntimeError):
+        dashboard.build(make_settings(), target)
+
+    assert lake.written == []
+
+
+def test_missing_dbt_docs_stop_the_build_with_a_hint(lake, tmp_path, make_settings):
+    with pytest.raises(ContractError, match="dbt docs generate --static"):
+        dashboard.build(make_settings(), tmp_path)
+
+    assert lake.written == []
+
+
+def test_building_twice_writes_the_same_names_and_figures(lake, target, make_settings):
+    dashboard.build(make_settings(), target)
+    first = json.loads(lake.objects["site/summary.json"])
+    names = set(lake.objects)
+
+    dashboard.build(make_settings(), target)
+
+    second = json.loads(lake.objects["site/summary.json"])
+    assert set(lake.objects) == names
+    assert second | {"as_of": ""} == first | {"as_of": ""}
+
+
+def test_every_link_of_the_site_leads_to_a_page(lake, target, make_settings):
+    dashboard.build(make_settings(), target)
+
+    for key in PAGES - {"site/dbt_docs/index.html"}:
+        if not key.endswith(".html"):
+            continue
+        text = re.sub(rb"<script>.*?</script>", b"", lake.objects[key], flags=re.DOTALL).decode()
+        for target_of_link in re.findall(r'(?:href|src)="([^"#:]+)"', text):
+            parts = [*key.split("/")[:-1], *target_of_link.split("/")]
+            while ".." in parts:
+                place_of_dots = parts.index("..")
+                del parts[place_of_dots - 1 : place_of_dots + 1]
+            assert "/".join(parts) in lake.objects, f"{key} links {target_of_link}"
+
+
+def test_site_is_built_through_athena_and_served_by_s3(lake_settings, target):
+    place(lake_settings, clean())
+    lake = Lake(lake_settings)
+    store_a_validation(lake)
+    store_run_results(lake)
+
+    uri = dashboard.build(lake_settings, target)
+
+    address = f"{lake_settings.aws_endpoint_url}/{lake_settings.lake_bucket}/{lake.key_of(uri)}"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        index = answer.read().decode()
+    summary = json.loads(lake.get("site/summary.json") or b"")
+    del summary["as_of"]
+    assert summary == {
+        "offered": 11_000,
+        "good": 10_000,
+        "quarantined": 100,
+        "duplicate": 900,
+        "models": 1,
+        "tests": 0,
+        "expectations": 1,
+        "metric_date": "2026-10-09",
+        "dau": 200,
+        "wau": 400,
+        "mau": 800,
+    }
+    assert "11,000" in index
+    assert "Fri 9 Oct 2026" in index
+    metrics = (lake.get("site/metrics.html") or b"").decode()
+    # Nine complete days of 500 requests each: the newest day is not counted.
+    assert '"request_count": 4500' in metrics or '"requests": 4500' in metrics
