@@ -32,7 +32,6 @@ class Validation:
 def quiet_context() -> Any:
     """Return a context in memory: no project folder, no telemetry, no progress bars."""
     import great_expectations as gx
-
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 import dashboard
-import dashboard.build as building
+import dashboard.builder as building
 import expectations.docs
 from expectations import results
 from expectations.validation import judge
