@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from local_aws.athena import Athena
 from local_aws.glue import Catalog
 from local_aws.store import Store, StoreError
 
-_HOST = "127.0.0.1"
-"""Loopback alone: whoever reaches the port may read and write everything."""
+_LOOPBACK = "127.0.0.1"
+"""The default, because whoever reaches the port may read and write everything."""
+
+logger = logging.getLogger("local_aws")
 
 
 class _Server(uvicorn.Server):
@@ -40,8 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    # uvicorn repeats a signal once it has stopped; as an exception it lets us close the store.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        listener = _listen(options.port)
+        listener = _listen(options.host, options.port)
         with listener:
             store = Store(options.data)
             try:
@@ -51,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        pass  # a clean stop: everything is closed by now
     return 0
 
 
@@ -69,29 +76,29 @@ def _serve(store: Store, listener: socket.socket, *, log_sql: bool) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    port = listener.getsockname()[1]
-    line = f"local_aws is ready on http://{_HOST}:{port} (data in {store.root}; Ctrl-C stops it)"
+    host, port = listener.getsockname()
+    if host != _LOOPBACK:
+        logger.warning("listening on %s: everybody who reaches this port may do everything", host)
+    line = f"local_aws is ready on http://{host}:{port} (data in {store.root}; Ctrl-C stops it)"
     try:
         _Server(config, line).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # uvicorn has stopped cleanly, and then repeats the signal
     finally:
         athena.close()
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     # Naming the protocol makes asyncio set TCP_NODELAY; without it each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # A restart may take the port of connections that are still winding down.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_HOST, port))
+        listener.bind((host, port))
         listener.listen(1024)
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
-            f"Port {port} on {_HOST} cannot be used ({reason}); stop what uses it, or choose "
+            f"Port {port} on {host} cannot be used ({reason}); stop what uses it, or choose "
             "another with --port."
         ) from error
     return listener
@@ -100,7 +107,7 @@ def _listen(port: int) -> socket.socket:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local_aws",
-        description="S3, Glue and Athena on one folder of this laptop, on loopback only.",
+        description="S3, Glue and Athena on one folder of this laptop.",
         epilog="Point clients at it with AWS_ENDPOINT_URL=http://127.0.0.1:PORT and any keys.",
     )
     parser.add_argument(
@@ -108,6 +115,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--port", type=int, default=4566, metavar="N", help="default 4566; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--host",
+        default=_LOOPBACK,
+        metavar="ADDRESS",
+        help="default 127.0.0.1; another one is meant for the inside of a container only",
     )
     parser.add_argument(
         "--log-sql", action="store_true", help="log each query with the SQL that ran for it"

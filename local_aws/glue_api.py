@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -154,7 +155,9 @@ class GlueApi:
     def _get_table_versions(self, payload: Mapping[str, Any]) -> Json:
         tables = self._catalog.table_versions(payload["DatabaseName"], payload["TableName"])
         versions = [{"Table": table, "VersionId": table["VersionId"]} for table in tables]
-        return _page("TableVersions", versions, payload)
+        return _page(
+            "TableVersions", versions, payload, key=lambda version: -int(version["VersionId"])
+        )
 
     def _delete_table_version(self, payload: Mapping[str, Any]) -> Json:
         self._catalog.delete_table_version(
@@ -202,11 +205,21 @@ class GlueApi:
             partitions = [each for each in partitions if selects(each["Values"])]
         if segment := payload.get("Segment"):
             number, total = segment["SegmentNumber"], segment["TotalSegments"]
-            partitions = partitions[number::total]
+            partitions = [
+                each
+                for each in partitions
+                if zlib.crc32(json.dumps(each["Values"]).encode()) % total == number
+            ]
         if payload.get("ExcludeColumnSchema"):
             for partition in partitions:
                 partition.get("StorageDescriptor", {}).pop("Columns", None)
-        return _page("Partitions", partitions, payload, most=_PARTITION_PAGE)
+        return _page(
+            "Partitions",
+            partitions,
+            payload,
+            key=lambda partition: json.dumps(partition["Values"], ensure_ascii=False),
+            most=_PARTITION_PAGE,
+        )
 
     def _batch_get_partition(self, payload: Mapping[str, Any]) -> Json:
         database, table = self._required(payload)
@@ -275,22 +288,36 @@ def _each(items: Sequence[Any], act: Callable[[Any], object], name: Callable[[An
     return {"Errors": errors}
 
 
-def _page(field: str, items: list[Json], payload: Mapping[str, Any], most: int = _PAGE) -> Json:
-    start = _position(payload.get("NextToken"))
+def _page(
+    field: str,
+    items: list[Json],
+    payload: Mapping[str, Any],
+    key: Callable[[Json], Any] = lambda item: item["Name"],
+    most: int = _PAGE,
+) -> Json:
+    """One page of ``items``, which are in the order of ``key``.
+
+    The token names the last item shown, not its number: a client that deletes what it lists
+    (as dbt-athena does) would otherwise skip as many as it deleted.
+    """
     size = payload.get("MaxResults", most)
     if not isinstance(size, int) or not 1 <= size <= most:
         raise invalid(f"MaxResults must be between 1 and {most}.")
-    answer: Json = {field: items[start : start + size]}
-    if start + size < len(items):
-        answer["NextToken"] = base64.b64encode(json.dumps(start + size).encode()).decode()
+    if token := payload.get("NextToken"):
+        last = _last_shown(token)
+        try:
+            items = [item for item in items if key(item) > last]
+        except TypeError as error:
+            raise invalid("The NextToken is not one of ours.") from error
+    answer: Json = {field: items[:size]}
+    if size < len(items):
+        answer["NextToken"] = base64.b64encode(json.dumps(key(items[size - 1])).encode()).decode()
     return answer
 
 
-def _position(token: str | None) -> int:
-    if not token:
-        return 0
+def _last_shown(token: str) -> Any:
     try:
-        return int(json.loads(base64.b64decode(token, validate=True)))
+        return json.loads(base64.b64decode(token, validate=True))
     except (ValueError, binascii.Error) as error:
         raise invalid("The NextToken is not one of ours.") from error
 

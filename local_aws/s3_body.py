@@ -36,7 +36,6 @@ class Body:
     def __init__(self, path: Path, headers: Mapping[str, str]) -> None:
         self.path = path
         self._headers = headers
-        self._file = path.open("wb")
         self._size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         content_sha256 = headers.get("x-amz-content-sha256", "")
@@ -44,6 +43,7 @@ class Body:
         self._checksums = {name: new_checksum(name) for name in _announced(headers)}
         self._payload_hash: Checksum | None = new_checksum("sha256") if self._sha256 else None
         self._unchunker = _Unchunker() if is_chunked(headers) else None
+        self._file = path.open("wb")  # last: a header that is refused leaves no file
 
     def feed(self, data: bytes) -> None:
         """Take in more of the request's body; raises S3Error if its framing is broken."""

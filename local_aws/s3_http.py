@@ -221,7 +221,7 @@ def encode_token(text: str) -> str:
 def decode_token(token: str) -> str:
     """The text of a token; raises S3Error (InvalidArgument)."""
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from error
 

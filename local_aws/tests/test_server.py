@@ -1,0 +1,190 @@
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .conftest import ROOT
+
+
+def start_and_fail(*options: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "local_aws", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def assert_one_sentence(failed: subprocess.CompletedProcess, *words: str) -> None:
+    assert failed.returncode == 1, failed
+    assert failed.stdout == ""
+    assert len(failed.stderr.splitlines()) == 1, failed.stderr
+    for word in words:
+        assert word in failed.stderr
+
+
+def test_it_is_ready_within_three_seconds(start_server):
+    begin = time.monotonic()
+
+    server = start_server()
+    server.client("s3").list_buckets()
+
+    assert time.monotonic() - begin < 3
+    assert server.ready_line.startswith(f"local_aws is ready on http://127.0.0.1:{server.port} ")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(start_server, how):
+    server = start_server()
+    server.client("s3").create_bucket(Bucket="lake")
+
+    assert server.stop(how) == (0, "")
+
+
+def test_it_listens_on_loopback_alone(start_server):
+    server = start_server()
+    elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    elsewhere.connect(("192.0.2.1", 9))  # sends nothing; tells which address we would use
+    address = elsewhere.getsockname()[0]
+    elsewhere.close()
+
+    assert not address.startswith("127."), "this machine has no address besides loopback"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address, server.port), timeout=5)
+
+
+def test_a_taken_port_is_one_sentence(start_server, tmp_path):
+    server = start_server()
+
+    failed = start_and_fail("--data", str(tmp_path / "other"), "--port", str(server.port))
+
+    assert_one_sentence(failed, f"Port {server.port}", "in use", "--port")
+
+
+def test_a_folder_in_use_is_one_sentence(start_server):
+    server = start_server()
+
+    failed = start_and_fail("--data", str(server.data), "--port", "0")
+
+    assert_one_sentence(failed, str(server.data), "in use by another local_aws", "--data")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    failed = start_and_fail("--data", str(tmp_path / "file" / "data"), "--port", "0")
+
+    assert_one_sentence(failed, "cannot be written", "Not a directory")
+
+
+def test_a_damaged_state_is_one_sentence(tmp_path):
+    (tmp_path / "state.sqlite").write_bytes(b"no database" * 1000)
+
+    failed = start_and_fail("--data", str(tmp_path), "--port", "0")
+
+    assert_one_sentence(failed, "state.sqlite is damaged", "not a database")
+
+
+def test_two_copies_on_two_folders_do_not_meet(start_server):
+    first, second = start_server("one"), start_server("two")
+
+    first.client("s3").create_bucket(Bucket="lake")
+
+    assert second.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_everything_is_there_after_a_restart(start_server):
+    server = start_server()
+    server.client("s3").create_bucket(Bucket="lake")
+    server.client("s3").put_object(Bucket="lake", Key="k", Body=b"x")
+    server.client("glue").create_database(DatabaseInput={"Name": "d"})
+    server.client("glue").create_table(DatabaseName="d", TableInput={"Name": "t"})
+    server.stop()
+
+    again = start_server()
+
+    assert again.client("s3").get_object(Bucket="lake", Key="k")["Body"].read() == b"x"
+    assert again.client("glue").get_table(DatabaseName="d", Name="t")["Table"]["VersionId"] == "0"
+
+
+def test_sigkill_under_load_loses_nothing_acknowledged_and_tears_nothing(start_server):
+    dice = random.Random(7)
+    server = start_server()
+    server.client("s3").create_bucket(Bucket="lake")
+    server.client("glue").create_database(DatabaseInput={"Name": "d"})
+    server.client("glue").create_table(DatabaseName="d", TableInput={"Name": "t"})
+    versions: dict[str, int] = {}
+    """The last acknowledged version of each object; one more may have arrived unacknowledged."""
+    acknowledged_updates = 0
+
+    for _ in range(8):
+        s3, glue = server.client("s3"), server.client("glue")
+
+        def write(who: int, s3=s3) -> None:
+            key = f"dt=2026-01-0{who}/object"
+            try:
+                while True:
+                    version = versions.get(key, 0) + 1
+                    body = f"{version}:".encode() + bytes([version % 256]) * 200_000
+                    s3.put_object(Bucket="lake", Key=key, Body=body)
+                    versions[key] = version
+            except (BotoCoreError, ClientError):
+                pass
+
+        def update(glue=glue) -> None:
+            nonlocal acknowledged_updates
+            try:
+                while True:
+                    glue.update_table(DatabaseName="d", TableInput={"Name": "t"})
+                    acknowledged_updates += 1
+            except (BotoCoreError, ClientError):
+                pass
+
+        threads = [threading.Thread(target=write, args=(who,)) for who in range(1, 5)]
+        threads.append(threading.Thread(target=update))
+        for thread in threads:
+            thread.start()
+        time.sleep(dice.uniform(0.1, 0.5))
+        server.stop(signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+        server = start_server()
+
+        s3, glue = server.client("s3"), server.client("glue")
+        for key, acknowledged in versions.items():
+            body = s3.get_object(Bucket="lake", Key=key)["Body"].read()
+            number, _, rest = body.partition(b":")
+            assert int(number) in (acknowledged, acknowledged + 1)
+            assert rest == bytes([int(number) % 256]) * 200_000
+            versions[key] = int(number)
+        table = glue.get_table(DatabaseName="d", Name="t")["Table"]
+        assert int(table["VersionId"]) >= acknowledged_updates
+        acknowledged_updates = int(table["VersionId"])
+        files = [path for path in (server.data / "objects").rglob("*") if path.is_file()]
+        assert len(files) == len(versions)
+
+    assert len(versions) == 4
+    assert min(versions.values()) > 8
+
+
+def test_sts_names_the_account(shared_server):
+    identity = shared_server.client("sts").get_caller_identity()
+
+    assert identity["Account"] == "123456789012"
+    with pytest.raises(ClientError, match="does not implement the action AssumeRole"):
+        shared_server.client("sts").assume_role(
+            RoleArn="arn:aws:iam::123456789012:role/x", RoleSessionName="test"
+        )
+
+
+def test_a_service_that_is_missing_is_refused_by_name(shared_server):
+    with pytest.raises(ClientError, match="has no service secretsmanager"):
+        shared_server.client("secretsmanager").list_secrets()
