@@ -167,8 +167,16 @@ def test_racing_runs_with_overlapping_windows_take_each_record_once(
     assert sum(m["good"] + m["quarantined"] for m in markers(memory_lake)) == 400
 
 
+def die(*arguments: object) -> None:
+    raise Killed
+
+
 def test_the_loser_of_a_race_adopts_the_plan_of_the_winner(
-    memory_lake: MemoryLake, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path
+    memory_lake: MemoryLake,
+    make_settings: Callable[..., Settings],
+    fernet_key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     other = Fernet.generate_key().decode()
     items = [envelope(fernet_key, 1), envelope(other, 2)]
@@ -180,7 +188,10 @@ def test_the_loser_of_a_race_adopts_the_plan_of_the_winner(
     old = land_dumps(lacking, uri)
     new = land_dumps(knowing, uri)
     assert old != new
-    publish(lacking, old)
+    with monkeypatch.context() as patch:
+        patch.setattr(LandingLog, "mark", die)  # all copied, nothing marked
+        with pytest.raises(Killed):
+            publish(lacking, old)
     publish(knowing, new)
 
     # Without CAS-2, record 2 would be in quarantine by the first and in raw by the second.
@@ -198,6 +209,15 @@ def test_a_batch_behind_an_unpublished_one_waits(
     assert raw_rows(memory_lake) == []
     assert publish(settings, manifests)["batches"] == 2
     assert state(memory_lake)[0] == Counter([1, 2])
+
+
+def test_a_batch_that_waits_for_its_check_is_not_derived_again(
+    memory_lake: MemoryLake, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path
+):
+    settings = make_settings()
+    uri = write(tmp_path / "a", [envelope(fernet_key, 1)])
+
+    assert land_dumps(settings, uri) == land_dumps(settings, uri)
 
 
 def test_publish_is_counted_the_same_when_it_is_repeated(
@@ -343,6 +363,21 @@ def test_append_leaves_out_what_a_winner_took_in_between(
     assert (header.seq, header.new, header.duplicate) == (2, 1, 1)
     assert header.settled == [[1, 3]]
     assert [e["recordId"] for e in log.envelopes(header)] == [1]
+
+
+def test_append_leaves_out_a_record_without_an_id_that_a_winner_took(memory_lake: MemoryLake):
+    def candidate(*keys: str) -> Candidate:
+        made = Candidate("api", "run", 1_763_000_000_000)
+        made.records += [Offered(key, {"data": key}, "2026-11-19") for key in keys]
+        return made
+
+    first = LandingLog(memory_lake).append(candidate("sha256:a", "sha256:b"))
+    second = LandingLog(memory_lake).append(candidate("sha256:b", "sha256:c"))
+
+    assert first is not None
+    assert second is not None
+    assert (first.new, second.new, second.duplicate) == (2, 1, 1)
+    assert second.unidentified == ["sha256:a", "sha256:b", "sha256:c"]
 
 
 def test_personal_values_and_keys_are_nowhere_in_the_lake_or_the_log(
