@@ -90,7 +90,7 @@ def started(keys_file: Path, key: bytes) -> Start:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: TID251 - a child's own
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
         try:
             assert process.stdout is not None
