@@ -45,8 +45,7 @@ class CheckFailed(IngestionError):
         failures = "; ".join(result.failed_blocking)
         super().__init__(
             f"{result.suite}: {len(result.failed_blocking)} blocking expectations failed "
-            f"of {result.evaluated}: {failures}. The result is stored under "
-            f"{results.PREFIX}; `python -m expectations docs DIR` shows it."
+            f"of {result.evaluated}: {failures}. The data docs show it."
         )
 
 
@@ -72,7 +71,7 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
     if batch.quarantined is not None:
         frames.append((quarantined_records.suite(), batch.quarantined))
     return _conclude(
-        lake,
+        settings,
         "raw_access_logs",
         [
             validate_frame(suite, table.to_pandas(), f"batch {batch.seq} from {batch.source}")
@@ -89,11 +88,12 @@ def check_marts(settings: Settings) -> CheckResult:
     """
     from expectations import marts
 
-    return _conclude(Lake(settings), "marts", marts.validate(settings))
+    return _conclude(settings, "marts", marts.validate(settings))
 
 
-def _conclude(lake: Lake, name: str, validations: Sequence["Validation"]) -> CheckResult:
+def _conclude(settings: Settings, name: str, validations: Sequence["Validation"]) -> CheckResult:
     """Store every result, then judge them together."""
+    lake = Lake(settings)
     for validation in validations:
         key = results.store(lake, validation.document)
         logger.info(
@@ -121,5 +121,16 @@ def _conclude(lake: Lake, name: str, validations: Sequence["Validation"]) -> Che
         ],
     )
     if result.failed_blocking:
+        _show(settings)
         raise CheckFailed(result)
     return result
+
+
+def _show(settings: Settings) -> None:
+    from expectations import docs
+
+    try:
+        docs.publish(settings)
+    except IngestionError as error:
+        # What failed is what has to be raised; that it could not be shown comes second.
+        logger.warning("data docs were not refreshed: %s", error)

@@ -7,6 +7,7 @@ take their place. The index is ours: theirs is drawn by scripts that we do not h
 
 import html
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from ingestion.settings import Settings
 
 _ASSETS = ("docs_style.css", "docs_script.js")
 _HERE = Path(__file__).parent
+_BAR = re.compile(r'<nav class="navbar navbar-expand-md.*?</nav>\s*</div>\s*</nav>', re.DOTALL)
+_SITE_PREFIX = "site/data_docs/"
+_CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
 def build(settings: Settings, out_dir: Path) -> int:
@@ -27,6 +31,21 @@ def build(settings: Settings, out_dir: Path) -> int:
     documents = results.latest(Lake(settings))
     write(documents, out_dir)
     return len(documents)
+
+
+def publish(settings: Settings) -> None:
+    """Put fresh data docs into the site, and nothing else: why a check failed is to be seen.
+
+    A failed check also stops the task that rebuilds the site, so nobody else would.
+    """
+    lake = Lake(settings)
+    with tempfile.TemporaryDirectory() as folder:
+        build(settings, Path(folder))
+        paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path.name == "index.html"):
+            key = f"{_SITE_PREFIX}{path.relative_to(folder).as_posix()}"
+            content_type = f"{_CONTENT_TYPES[path.suffix]}; charset=utf-8"
+            lake.put(key, path.read_bytes(), content_type=content_type)
 
 
 def write(documents: Mapping[str, Mapping[str, Any]], out_dir: Path) -> None:
@@ -91,8 +110,7 @@ def localise(page: str, to_root: str, title: str) -> str:
     content = re.sub(r"<script\b.*?</script>", "", content, flags=re.DOTALL)
     content = re.sub(r"<footer\b.*?</footer>", "", content, flags=re.DOTALL)  # a newsletter
     # The first bar holds the remote logo and a trail of names; ours says where it is.
-    content = re.sub(r'<nav class="navbar navbar-expand-md.*?</nav>\s*</div>\s*</nav>', "", content,
-                     count=1, flags=re.DOTALL)  # fmt: skip
+    content = _BAR.sub("", content, count=1)
     content = content.replace("Data asset: None<br>", "")
     content = re.sub(r'href="[^"]*expectations/[^"]*\.html"', "", content)  # pages we do not write
     content = re.sub(r'(onclick|data-toggle)="[^"]*"', _wired, content)

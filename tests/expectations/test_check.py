@@ -6,7 +6,7 @@ import pytest
 
 import expectations.check
 from expectations import CheckFailed, check_batch, docs, results
-from ingestion.errors import ContractError
+from ingestion.errors import ContractError, LakeUnavailable
 from tests.expectations.batches import MANIFEST_KEY, good_row, refused_row, staged
 from tests.ingestion.lakes import MemoryLake
 
@@ -17,7 +17,8 @@ CANARY = "canary-3f9c1b7a"
 @pytest.fixture
 def check(monkeypatch, make_settings):
     def run(lake: MemoryLake):
-        monkeypatch.setattr(expectations.check, "Lake", lambda settings: lake)
+        for module in (expectations.check, docs):
+            monkeypatch.setattr(module, "Lake", lambda settings: lake)
         return check_batch(make_settings(), URI)
 
     return run
@@ -73,6 +74,30 @@ def test_blocking_failure_raises_after_the_result_was_stored(check):
     assert not raised.value.retryable
     verdicts = {d["suite_name"]: docs.verdict(d) for d in stored(lake).values()}
     assert verdicts == {"raw_access_logs": "failed", "raw_published_batches": "passed"}
+
+
+def test_failed_check_refreshes_the_data_docs_and_no_other_page(check):
+    lake = staged([good_row(1), good_row(1)], [])
+
+    with pytest.raises(CheckFailed):
+        check(lake)
+
+    shown = {key for key in lake.objects if key.startswith("site/")}
+    assert {"site/data_docs/index.html", "site/data_docs/validations/01.html"} <= shown
+    assert all(key.startswith("site/data_docs/") for key in shown)
+    assert b'class="verdict failed"' in lake.objects["site/data_docs/index.html"]
+
+
+def test_check_that_fails_while_the_docs_cannot_be_written_still_says_what_failed(
+    check, monkeypatch
+):
+    def fail(settings: object) -> None:
+        raise LakeUnavailable("S3 is away")
+
+    monkeypatch.setattr(docs, "publish", fail)
+
+    with pytest.raises(CheckFailed, match="No id occurs twice"):
+        check(staged([good_row(1), good_row(1)], []))
 
 
 @pytest.mark.parametrize(
