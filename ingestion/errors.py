@@ -3,6 +3,7 @@
     IngestionError
     ├── ConfigError         the environment is wrong      fix it, do not retry
     ├── ContractError       the data broke its promise    look at it, do not retry
+    │   └── DamagedDump     one file of a dump is broken  take the other files, then say so
     ├── SourceUnavailable   upstream did not answer well  retry later
     └── LakeUnavailable     S3 or Glue did not answer     retry later; a write may have happened
 
@@ -24,6 +25,10 @@ class ConfigError(IngestionError):
 
 class ContractError(IngestionError):
     """Data in hand broke what was promised: a corrupt dump, a broken log, a sum that is off."""
+
+
+class DamagedDump(ContractError):
+    """One file of a dump is cut, corrupt or no dump; the message names it and the place."""
 
 
 class SourceUnavailable(IngestionError):

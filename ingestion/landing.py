@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ingestion import records
 from ingestion.commit import Candidate, LandingLog, Offered
-from ingestion.errors import ConfigError, ContractError
+from ingestion.errors import ConfigError, ContractError, DamagedDump
 from ingestion.lake import Lake
 from ingestion.ledger import IdRanges
 from ingestion.reasons import Reason
@@ -37,7 +37,7 @@ def land_api(settings: Settings) -> list[str]:
         SourceUnavailable: if the source does not answer as it should; nothing of it was taken.
     """
     landing = _Landing(settings)
-    landing.recover()
+    landing.catch_up()
     start = None
     if settings.source_paging == "cursor":
         start = landing.log.head().settled.cursor(LATE_HORIZON_IDS)
@@ -68,10 +68,10 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
 
     Raises:
         ConfigError: if there is no dump at ``uri``, or the keys are wrong.
-        ContractError: if a file is damaged, after all others were taken.
+        DamagedDump: if files are damaged, after all others were taken.
     """
     landing = _Landing(settings)
-    landing.recover()
+    landing.catch_up()
     found = dumps.find(uri, landing.lake)
     damaged: list[str] = []
     landing.begin("dumps")
@@ -82,7 +82,7 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
                 landing.offer(envelope)
                 count += 1
                 landing.flush_if_full(dump.uri, count)
-        except ContractError as error:
+        except DamagedDump as error:
             damaged.append(str(error))
             logger.error("refused dump=%s records=%d", dump.uri, count)
         else:
@@ -92,7 +92,7 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
     manifests = landing.recover()
     if damaged:
         others = len(found) - len(damaged)
-        raise ContractError(
+        raise DamagedDump(
             f"{' '.join(damaged)} The other {others} of {len(found)} files were landed; the next "
             "`publish` publishes them."
         )
@@ -109,9 +109,21 @@ class _Landing:
         self._run_id = uuid.uuid4().hex
         self._ring_file = settings.fernet_keys_file
 
+    def catch_up(self) -> None:
+        """Stage what an earlier run left behind, but do not let it stop this one.
+
+        A source that shows only its latest records does not wait until somebody has repaired an
+        old batch: what it offers is taken first. ``recover`` reports the old batch afterwards.
+        """
+        self.lake.ensure_bucket()
+        for seq in self.log.unpublished():
+            try:
+                self.deriver.stage(self.lake, self.log, seq)
+            except ContractError:
+                logger.warning("postponed seq=%d because=ContractError", seq)
+
     def recover(self) -> list[str]:
         """Stage every committed batch that is not published, and return their manifests."""
-        self.lake.ensure_bucket()
         return [
             self.lake.uri(self.deriver.stage(self.lake, self.log, seq))
             for seq in self.log.unpublished()

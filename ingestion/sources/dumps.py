@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
-from ingestion.errors import ConfigError, ContractError
+from ingestion.errors import ConfigError, DamagedDump
 from ingestion.sources.envelopes import MAX_ELEMENT, Broken, parse_line, read_array
 
 MAX_RATIO = 100
@@ -72,7 +72,7 @@ def read(dump: Dump, objects: Objects) -> Iterator[object]:
     """Yield the envelopes of one file; a line that is no JSON is yielded as its text.
 
     Raises:
-        ContractError: if the file is damaged, cut or no dump, naming it and the place. Nothing
+        DamagedDump: if the file is damaged, cut or no dump, naming it and the place. Nothing
             was yielded then, except from an array that breaks in its middle.
     """
     with contextlib.ExitStack() as stack:
@@ -118,7 +118,7 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
                 piece = piece.removeprefix(_BOM)
             size += len(piece)
             if size > _ALWAYS_ALLOWED and size > MAX_RATIO * max(raw.tell(), 1):
-                raise ContractError(
+                raise DamagedDump(
                     f"{dump.uri} unpacks to more than {MAX_RATIO} times its size: it is no dump. "
                     "Remove it."
                 )
@@ -130,7 +130,7 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
                 tail = tail[cut + 1 :]
     except (OSError, EOFError, zlib.error):
         # gzip.BadGzipFile is an OSError; its texts differ by version, the place is ours.
-        raise ContractError(
+        raise DamagedDump(
             f"{dump.uri} is damaged or cut: gzip breaks after {size:,} bytes of text. "
             "Fetch it again and repeat; records that were taken already are not doubled."
         ) from None
@@ -138,7 +138,7 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
         return "empty"
     if first == b"[":
         if not tail.rstrip(_SPACE).endswith(b"]"):
-            raise ContractError(
+            raise DamagedDump(
                 f"{dump.uri} is cut: its array is not closed at its end, byte {size:,}. "
                 "Fetch it again and repeat."
             )
@@ -146,11 +146,11 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
     if first == b"{":
         # A cut line does not close its object; a whole one that is wrong costs only itself.
         if not tail.endswith(b"\n") and not tail.rstrip(_SPACE).endswith(b"}"):
-            raise ContractError(
+            raise DamagedDump(
                 f"{dump.uri} is cut: line {line:,} ends in the middle. Fetch it again and repeat."
             )
         return "lines"
-    raise ContractError(
+    raise DamagedDump(
         f"{dump.uri} is no dump: at byte 0 it begins neither with an array nor with an object of "
         "JSON. Remove it or fetch it again."
     )
@@ -184,12 +184,12 @@ def _array(dump: Dump, raw: BinaryIO) -> Iterator[object]:
     try:
         yield from read_array(next_text)
     except Broken as broken:
-        raise ContractError(
+        raise DamagedDump(
             f"{dump.uri} is no JSON array {broken}. Fetch it again and repeat; records that were "
             "taken already are not doubled."
         ) from None
     except UnicodeDecodeError:
-        raise ContractError(
+        raise DamagedDump(
             f"{dump.uri} is not UTF-8 within the last {_PIECE:,} bytes before byte "
             f"{stream.tell():,}. Fetch it again and repeat."
         ) from None

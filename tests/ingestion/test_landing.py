@@ -246,6 +246,31 @@ def test_one_absurdly_deep_element_does_not_cost_the_page(
     assert (sums["good"], sums["quarantined"], sums["duplicate"]) == (1, 1, 1)
 
 
+def test_a_batch_that_cannot_be_derived_does_not_keep_new_records_from_being_taken(
+    memory_lake: MemoryLake,
+    make_settings: Callable[..., Settings],
+    fernet_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    items = [envelope(fernet_key, number) for number in range(4)]
+
+    with serving(page(items[:2]), page(items)) as (url, _):
+        settings = make_settings(SOURCE_URL=url)
+        land_api(settings)
+        lost = next(iter(memory_lake.keys("landing/")))
+        kept = memory_lake.objects.pop(lost)
+        for key in list(memory_lake.keys("staging/")):
+            del memory_lake.objects[key]
+        with pytest.raises(ContractError, match="records of batch 1"):
+            land_api(settings)
+        memory_lake.objects[lost] = kept
+        manifests = land_api(settings)
+        sums = publish(settings, manifests)
+
+    assert len(manifests) == 2
+    assert (sums["good"], sums["duplicate"]) == (4, 2)
+
+
 def test_key_rotation_in_the_middle_of_a_page_is_no_event(
     memory_lake: MemoryLake, make_settings: Callable[..., Settings], fernet_key: str
 ):

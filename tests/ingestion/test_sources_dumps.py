@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion import ConfigError, ContractError
+from ingestion import ConfigError
+from ingestion.errors import DamagedDump
 from ingestion.sources import dumps
 from ingestion.sources.dumps import Dump
 from tests.ingestion.lakes import MemoryLake
@@ -73,7 +74,7 @@ def test_read_takes_nothing_of_a_damaged_file_and_names_it_and_the_place(
     taken: list[object] = []
     (tmp_path / "broken").write_bytes(content)
 
-    with pytest.raises(ContractError, match=place) as caught:
+    with pytest.raises(DamagedDump, match=place) as caught:
         taken.extend(dumps.read(Dump(str(tmp_path / "broken"), 0), MemoryLake()))
 
     assert taken == []
@@ -81,9 +82,9 @@ def test_read_takes_nothing_of_a_damaged_file_and_names_it_and_the_place(
 
 
 def test_read_of_an_array_that_breaks_in_its_middle_names_the_element(tmp_path: Path):
-    with pytest.raises(ContractError, match="after element 2"):
+    with pytest.raises(DamagedDump, match="after element 2"):
         read(b'[{"a": 1}, {"b": 2} {"c": 3}]', tmp_path)
-    with pytest.raises(ContractError, match="in element 3"):
+    with pytest.raises(DamagedDump, match="in element 3"):
         read(b'[{"a": 1}, {"b": 2}, {"c" 3}]', tmp_path)
 
 
@@ -113,7 +114,7 @@ def test_read_cuts_a_line_without_end_and_goes_on(tmp_path: Path, monkeypatch: p
 
 
 def test_read_refuses_a_bomb(tmp_path: Path):
-    with pytest.raises(ContractError, match="more than 100 times its size"):
+    with pytest.raises(DamagedDump, match="more than 100 times its size"):
         read(gzip.compress(b"{" + b" " * 50_000_000), tmp_path)
 
 
