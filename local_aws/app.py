@@ -8,6 +8,7 @@ import errno
 import json
 import logging
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
@@ -110,6 +111,9 @@ class App:
             code = getattr(error, "code", None)
             if isinstance(code, str):
                 status, message = 400, str(getattr(error, "message", error))
+            elif _is_disk_full(error):
+                logger.error("the disk is full target=%s", target)
+                status, code, message = 500, "InternalServerException", "The disk is full."
             else:
                 logger.exception("failed target=%s", target)
                 status, code = 500, "InternalServerException"
@@ -164,7 +168,7 @@ class App:
             raise
         except Exception as error:
             wrapped = S3Error("InternalError", f"local_aws failed: {type(error).__name__}")
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if _is_disk_full(error):
                 wrapped = S3Error("InternalError", "The disk is full.")
                 logger.error("the disk is full method=%s", request.method)
             else:
@@ -219,6 +223,12 @@ class App:
                 await run_in_threadpool(self._store.sweep)
             except Exception:
                 logger.exception("failed to remove old files")
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class _JsonError(Exception):

@@ -3,13 +3,6 @@
 A put writes a private file first; one SQLite transaction then makes it the object. A reader sees
 the old object or the new one, and a kill at any moment leaves one of the two, never a torn one.
 The Glue catalogue lives in the same database, so that both are one truth.
-
-    StoreError              the folder cannot be used   tell the user, stop
-    ├── NoSuchBucket        ┐
-    ├── NoSuchKey           │ the request is wrong      answer with S3's error of that name
-    ├── BucketExists        │
-    ├── BucketNotEmpty      │
-    └── PreconditionFailed  ┘ somebody else was first   answer 412; the caller decides
 """
 
 from __future__ import annotations
@@ -27,13 +20,20 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from local_aws.database import Database, Row, Rows, StoreError
 from local_aws.keys import blob_name, successor
+from local_aws.objects import (
+    BucketExists,
+    BucketNotEmpty,
+    NoSuchBucket,
+    NoSuchKey,
+    ObjectInfo,
+    PreconditionFailed,
+)
 
 __all__ = [
     "BucketExists",
@@ -52,56 +52,6 @@ GRACE_SECONDS = 600.0
 """How long the bytes of a replaced or deleted object outlive it: a query may hold the path."""
 
 _OBJECT_COLUMNS = "bucket, key, size, etag, content_type, modified, metadata, headers, blob"
-
-
-class NoSuchBucket(StoreError):
-    """The bucket does not exist."""
-
-
-class NoSuchKey(StoreError):
-    """The object does not exist."""
-
-
-class BucketExists(StoreError):
-    """A bucket of this name is there already."""
-
-
-class BucketNotEmpty(StoreError):
-    """The bucket still holds objects."""
-
-
-class PreconditionFailed(StoreError):
-    """``if_none_match`` or ``if_match`` did not hold: somebody else was first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object as it was when asked for; ``path`` stays readable for at least GRACE_SECONDS."""
-
-    bucket: str
-    key: str
-    size: int
-    etag: str
-    """Without the quotes: the MD5 in hex, or ``<md5 of the parts' md5>-<number of parts>``."""
-
-    content_type: str
-    last_modified: datetime
-    """UTC, to the millisecond."""
-
-    metadata: Mapping[str, str]
-    """User metadata (``x-amz-meta-*``), names in lower case without that prefix."""
-
-    headers: Mapping[str, str]
-    """Further response headers kept with the object, e.g. ``content-encoding``, checksums."""
-
-    path: Path
-    """The bytes; read only. The name ends in ``~<16 hex>``, its folders are those of the key."""
-
-    @property
-    def uri(self) -> str:
-        """``s3://bucket/key``."""
-        return f"s3://{self.bucket}/{self.key}"
-
 
 # Names for what Store returns, because its method ``list`` hides the built-in inside the class.
 Objects = list[ObjectInfo]
