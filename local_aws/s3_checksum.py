@@ -33,7 +33,7 @@ class _Crc32:
 
 
 class _TableCrc:
-    """Any reflected CRC, a byte at a time: about 10 MB/s, enough for clients that insist on it."""
+    """Any reflected CRC, a byte at a time: slow, but enough for clients that insist on it."""
 
     def __init__(self, polynomial: int, width: int) -> None:
         self._table = _table(polynomial)
