@@ -55,7 +55,7 @@ def people(daily: list[Row], zone: str, complete_day: date | None) -> Any:
             strokeDash=alt.StrokeDash(
                 "window:N",
                 scale=alt.Scale(domain=["whole", "history too short"], range=[[1, 0], [3, 4]]),
-                legend=_dash_legend() if any(r["window"] != "whole" for r in rows) else None,
+                legend=None,  # the text above the chart says it
             ),
             tooltip=[_day_tooltip(), "metric:N", _count("users"), "window:N"],
         )
@@ -288,18 +288,6 @@ def _count(name: str) -> Any:
 
 def _legend() -> Any:
     return alt.Legend(title=None, orient="top", direction="horizontal")
-
-
-def _dash_legend() -> Any:
-    return alt.Legend(
-        title=None,
-        orient="top",
-        direction="horizontal",
-        symbolType="stroke",
-        symbolStrokeColor=GREY,
-        symbolStrokeWidth=2,
-        symbolSize=300,
-    )
 
 
 def _endpoint(row: Row) -> Row:

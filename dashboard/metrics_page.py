@@ -51,7 +51,8 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
             _section(
                 "Active users",
                 "People with at least one event on the day (DAU), in the last 7 days (WAU) and in "
-                "the last 28 days (MAU). A person is counted once in each: do not add days up.",
+                "the last 28 days (MAU). A person is counted once in each: do not add days up."
+                f"{_dotted(drawn)}",
                 ("people", charts.people(drawn, time_zone, marked)),
             ),
             _stickiness(drawn, time_zone, marked),
@@ -122,7 +123,7 @@ def _tiles(complete: Row | None) -> str:
         tile("DAU", number(complete["dau"]), "people on the day"),
         tile("WAU", number(complete["wau"]), _window(complete["is_wau_complete"], 7)),
         tile("MAU", number(complete["mau"]), _window(complete["is_mau_complete"], 28)),
-        tile("Stickiness", share(complete["dau_mau"]), "DAU ÷ MAU"),
+        tile("Stickiness", _stickiness_of(complete), "DAU ÷ MAU"),
         tile("New users", number(complete["new_user_count"]), "first seen on the day"),
     )
     return f'<div class="tiles">{"".join(tiles)}</div>'
@@ -130,6 +131,16 @@ def _tiles(complete: Row | None) -> str:
 
 def _window(is_complete: object, days: int) -> str:
     return f"people in {days} days" if is_complete else f"history shorter than {days} days"
+
+
+def _dotted(drawn: list[Row]) -> str:
+    if all(row["is_mau_complete"] for row in drawn):
+        return ""
+    return " Dotted: the history is shorter than the window, so the number is too small."
+
+
+def _stickiness_of(row: Row) -> str:
+    return share(row["dau_mau"] if row["is_mau_complete"] else None)
 
 
 def _stickiness(drawn: list[Row], time_zone: str, marked: Any) -> str:
@@ -172,7 +183,7 @@ def _table(daily: list[Row], complete: Row | None) -> str:
             number(row["dau"]),
             number(row["wau"]),
             number(row["mau"]),
-            share(row["dau_mau"]),
+            _stickiness_of(row),
             number(row["new_user_count"]),
             number(row["returning_user_count"]),
             number(row["event_count"]),

@@ -113,6 +113,9 @@ def test_windows_without_enough_history_are_told_apart():
     assert ("MAU", "history too short") in windows
     assert ("MAU", "whole") not in windows
     assert "Drawn once there are 28 days of history" in page
+    assert "Dotted: the history is shorter" in page
+    assert re.search(r'Stickiness</div><div class="value">-</div>', page)
+    assert "%</td>" not in page
 
 
 def test_text_from_records_cannot_become_markup_or_end_the_script():
