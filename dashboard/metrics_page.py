@@ -50,16 +50,16 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
         sections += [
             _section(
                 "Active users",
-                "People with at least one event on the day (DAU), in the last 7 days (WAU) and in "
-                "the last 28 days (MAU). A person is counted once in each: do not add days up."
+                "People with at least one event that is no error on the day (DAU), in the last 7 "
+                "days (WAU) and in the last 28 days (MAU). A person is counted once in each: do not add days up."
                 f"{_dotted(drawn)}",
                 ("people", charts.people(drawn, time_zone, marked)),
             ),
             _stickiness(drawn, time_zone, marked),
             _section(
                 "New and returning users",
-                "New: the first day on which we saw the person at all. On the first days of the "
-                "history nearly everybody is new.",
+                "New: the person's first active day. On the first days of the history nearly "
+                "everybody is new.",
                 ("new", charts.new_and_returning(drawn, time_zone, marked)),
             ),
         ]
@@ -124,7 +124,7 @@ def _tiles(complete: Row | None) -> str:
         tile("WAU", number(complete["wau"]), _window(complete["is_wau_complete"], 7)),
         tile("MAU", number(complete["mau"]), _window(complete["is_mau_complete"], 28)),
         tile("Stickiness", _stickiness_of(complete), "DAU ÷ MAU"),
-        tile("New users", number(complete["new_user_count"]), "first seen on the day"),
+        tile("New users", number(complete["new_user_count"]), "active for the first time"),
     )
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
