@@ -51,7 +51,8 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
             _section(
                 "Active users",
                 "People with at least one event that is no error on the day (DAU), in the last 7 "
-                "days (WAU) and in the last 28 days (MAU). A person is counted once in each: do not add days up."
+                "days (WAU) and in the last 28 days (MAU). A person is counted once in each: do "
+                "not add days up."
                 f"{_dotted(drawn)}",
                 ("people", charts.people(drawn, time_zone, marked)),
             ),
