@@ -68,9 +68,10 @@ def write(settings: Settings, lake: Lake, dbt_target_dir: Path, site: Path) -> N
         "utf-8",
     )
     (site / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    airflow_url: str | None = getattr(settings, "airflow_url", None)
     (site / "index.html").write_text(
-        index_page.render(summary, validations, built_at, settings.metric_time_zone, airflow_url),
+        index_page.render(
+            summary, validations, built_at, settings.metric_time_zone, settings.airflow_url
+        ),
         "utf-8",
     )
 

@@ -68,6 +68,9 @@ class Settings:
     aws_endpoint_url: str | None = None
     """A stand-in for AWS; not set on AWS itself."""
 
+    airflow_url: str | None = None
+    """Airflow's own address, for the link on the site."""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:  # noqa: TID251 - the one place
         """Read all settings and report everything that is wrong at once.
@@ -171,5 +174,6 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "source_false_z": _boolean,
     "source_token_file": _path,
     "lake_bucket": _bucket,
+    "airflow_url": _url,
     "metric_time_zone": _zone,
 }
