@@ -1,0 +1,430 @@
+"""Query executions: queue, run, stop, results, history."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from local_aws.athena_errors import AthenaApiError, invalid_request
+from local_aws.athena_history import History
+from local_aws.athena_workgroups import PRIMARY, WorkGroups
+from local_aws.engine import statements as st
+from local_aws.engine import tree
+from local_aws.engine.duck import Cancelled, Engine, Run
+from local_aws.engine.errors import QueryError
+from local_aws.engine.execute import Context, Outcome, execute
+from local_aws.engine.parse_statement import parse_expression, parse_statement
+from local_aws.engine.results import Row, csv_lines, read_csv
+from local_aws.glue import Catalog, Json
+from local_aws.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 4
+"""Queries at once; the rest are QUEUED."""
+
+CACHED_CELLS = 2_000_000
+"""Cells of results kept in memory for paging; older ones are read back from their file."""
+
+
+@dataclass(slots=True)
+class Live:
+    """An execution of this process."""
+
+    body: Json
+    token: str | None
+    parameters: list[str]
+    finished: threading.Event = field(default_factory=threading.Event)
+    run: Run | None = None
+    stopped: bool = False
+
+
+class Queries:
+    """The executions of one data folder."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, history: History, groups: WorkGroups, *, log_sql: bool
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._history = history
+        self._groups = groups
+        self._log_sql = log_sql
+        self._engine = Engine(store.root)
+        self._live: dict[str, Live] = {}
+        self._rows: OrderedDict[str, list[Row]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="athena")
+        for body in history.unfinished():
+            _end(body, "FAILED", "INTERNAL_ERROR: the server stopped while this query ran", (1, 200))
+            history.save(body, None)
+
+    def close(self) -> None:
+        """Stop running queries and wait for them."""
+        with self._lock:
+            live = list(self._live.values())
+        for one in live:
+            if not one.finished.is_set():
+                self._interrupt(one)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._engine.close()
+
+    # ------------------------------------------------------------------ start
+
+    def start(self, payload: Json) -> Json:
+        """StartQueryExecution; the same ClientRequestToken gives the same execution."""
+        text = payload["QueryString"]
+        if not text or not text.strip() or len(text) > 262_144:
+            raise invalid_request("QueryString must have 1 to 262144 characters.")
+        token = payload.get("ClientRequestToken")
+        with self._lock:
+            if token is not None:
+                before = self._history.find_token(token)
+                if before is not None:
+                    if before["Query"] != text:
+                        raise invalid_request("Idempotent parameters do not match.")
+                    return {"QueryExecutionId": before["QueryExecutionId"]}
+            live = self._new(payload, text, token)
+            self._history.save(live.body, token)
+            self._live[live.body["QueryExecutionId"]] = live
+            self._forget_old()
+        self._pool.submit(self._work, live)
+        return {"QueryExecutionId": live.body["QueryExecutionId"]}
+
+    def _new(self, payload: Json, text: str, token: str | None) -> Live:
+        name = payload.get("WorkGroup") or PRIMARY
+        group = self._groups.find(name)
+        if group["State"] != "ENABLED":
+            raise invalid_request(f"WorkGroup {name} is disabled.")
+        configuration = group["Configuration"]
+        wanted = (payload.get("ResultConfiguration") or {}).get("OutputLocation")
+        of_group = (configuration.get("ResultConfiguration") or {}).get("OutputLocation")
+        enforced = configuration.get("EnforceWorkGroupConfiguration") and of_group
+        location = of_group if enforced else wanted or of_group
+        if not location:
+            raise invalid_request(
+                "No output location provided. An output location is required either through the "
+                "Workgroup result configuration setting or as an API input."
+            )
+        if not location.startswith("s3://"):
+            raise invalid_request(f"outputLocation is not a valid S3 path: {location}")
+        context = payload.get("QueryExecutionContext") or {}
+        body = {
+            "QueryExecutionId": str(uuid.uuid4()),
+            "Query": text,
+            "StatementType": "DML",
+            "ResultConfiguration": {"OutputLocation": location.rstrip("/") + "/"},
+            "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": False}},
+            "QueryExecutionContext": {
+                "Catalog": (context.get("Catalog") or "awsdatacatalog").lower(),
+                **({"Database": context["Database"].lower()} if context.get("Database") else {}),
+            },
+            "Status": {"State": "QUEUED", "SubmissionDateTime": round(time.time(), 3)},
+            "Statistics": {},
+            "WorkGroup": name,
+            "EngineVersion": configuration["EngineVersion"],
+        }
+        parameters = list(payload.get("ExecutionParameters") or [])
+        if parameters:
+            body["ExecutionParameters"] = parameters
+        return Live(body, token, parameters)
+
+    def _forget_old(self) -> None:
+        if len(self._live) > 2000:
+            for key in [k for k, v in self._live.items() if v.finished.is_set()][:1000]:
+                del self._live[key]
+
+    # ------------------------------------------------------------------ work
+
+    def _work(self, live: Live) -> None:
+        began = time.time()
+        body = live.body
+        run = self._engine.run()
+        group = self._groups.find(body["WorkGroup"])
+        run.byte_limit = group["Configuration"].get("BytesScannedCutoffPerQuery")
+        live.run = run
+        try:
+            if live.stopped:
+                raise Cancelled
+            body["Status"] = {**body["Status"], "State": "RUNNING"}
+            with self._store.reading():
+                self._execute(live, run)
+            _end(body, "SUCCEEDED")
+        except Cancelled:
+            _end(body, "CANCELLED", "Query cancelled by user")
+        except QueryError as error:
+            reason = str(error.locate(body["Query"]))
+            _end(body, "FAILED", reason, (error.category, error.error_type))
+        except StoreError as error:
+            _end(body, "FAILED", f"GENERIC_USER_ERROR: {error}", (2, 1001))
+        except Exception as error:
+            logger.exception("query=%s failed in the server", body["QueryExecutionId"])
+            reason = f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}"
+            _end(body, "FAILED", reason, (1, 200))
+        finally:
+            run.close()
+            self._account(body, run, began)
+            self._history.save(body, live.token)
+            live.finished.set()
+            live.run = None
+        self._log(body, run)
+
+    def _account(self, body: Json, run: Run, began: float) -> None:
+        now = time.time()
+        submitted = body["Status"]["SubmissionDateTime"]
+        body["Statistics"] = {
+            "EngineExecutionTimeInMillis": int((now - began) * 1000),
+            "DataScannedInBytes": run.bytes_scanned,
+            "TotalExecutionTimeInMillis": int((now - submitted) * 1000),
+            "QueryQueueTimeInMillis": max(0, int((began - submitted) * 1000)),
+            "ServicePreProcessingTimeInMillis": 0,
+            "QueryPlanningTimeInMillis": 0,
+            "ServiceProcessingTimeInMillis": 0,
+            "ResultReuseInformation": {"ReusedPreviousResult": False},
+        }
+
+    def _log(self, body: Json, run: Run) -> None:
+        status, statistics = body["Status"], body["Statistics"]
+        query = " ".join(body["Query"].split())
+        logger.info(
+            "query=%s state=%s ms=%d scanned=%d reason=%s sql=%s",
+            body["QueryExecutionId"], status["State"], statistics["EngineExecutionTimeInMillis"],
+            statistics["DataScannedInBytes"], status.get("StateChangeReason", ""),
+            query if self._log_sql else query[:160],
+        )  # fmt: skip
+        if self._log_sql:
+            for sql in run.sql:
+                logger.info("query=%s duckdb=%s", body["QueryExecutionId"], sql)
+
+    def _execute(self, live: Live, run: Run) -> None:
+        body = live.body
+        catalog = body["QueryExecutionContext"]["Catalog"]
+        if catalog != "awsdatacatalog":
+            raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' does not exist")
+        parameters = [parse_expression(text) for text in live.parameters]
+        statement = parse_statement(body["Query"])
+        body["StatementType"], body["SubstatementType"] = statement.kind, statement.subkind
+        location = body["ResultConfiguration"]["OutputLocation"]
+        query_id = body["QueryExecutionId"]
+        if isinstance(statement, st.Prepare | st.Deallocate):
+            self._prepare(body["WorkGroup"], statement)
+            self._save(body, Outcome(lines=[]))
+            return
+        if isinstance(statement, st.Execute):
+            statement, parameters = self._prepared(body["WorkGroup"], statement)
+        context = Context(
+            self._store, self._catalog, run, datetime.now(UTC),
+            body["QueryExecutionContext"].get("Database", ""), parameters,
+            f"{location}tables/{query_id}",
+        )  # fmt: skip
+        outcome = execute(statement, context)
+        if isinstance(statement, st.CreateTableAs):
+            body["ResultConfiguration"]["OutputLocation"] = f"{location}tables/{query_id}"
+        self._save(body, outcome)
+
+    def _prepare(self, group: str, statement: st.Prepare | st.Deallocate) -> None:
+        if isinstance(statement, st.Prepare):
+            self._groups.prepare(group, statement.name, statement.text)
+        elif not self._groups.deallocate(group, statement.name):
+            raise QueryError("NOT_FOUND", f"Prepared statement not found: {statement.name}")
+
+    def _prepared(self, group: str, node: st.Execute) -> tuple[st.Statement, list[tree.Expr]]:
+        text = self._groups.statement(group, node.name)
+        if text is None:
+            raise QueryError("NOT_FOUND", f"Prepared statement not found: {node.name}")
+        return parse_statement(text), [parse_expression(value) for value in node.values]
+
+    def _save(self, body: Json, outcome: Outcome) -> None:
+        query_id = body["QueryExecutionId"]
+        body["_Columns"], body["_UpdateCount"] = outcome.columns, outcome.update_count
+        location = body["ResultConfiguration"]["OutputLocation"]
+        if outcome.lines is not None:
+            uri = f"{location}{query_id}.txt"
+            text = "\n".join(outcome.lines) + ("\n" if outcome.lines else "")
+            self._put(uri, text.encode(), "text/plain")
+            rows: list[Row] = [[line] for line in outcome.lines]
+        elif body["SubstatementType"] == "CREATE_TABLE_AS_SELECT":
+            self._keep(query_id, [])
+            return
+        else:
+            uri = f"{location}{query_id}.csv"
+            names = [column["Name"] for column in outcome.columns]
+            bucket, key = Store.parse_uri(uri)
+            blob = self._store.new_blob()
+            rows, cells = [], 0
+
+            def kept() -> Any:
+                nonlocal cells
+                for row in outcome.rows or ():
+                    cells += len(row)
+                    if cells <= CACHED_CELLS:
+                        rows.append(row)
+                    yield row
+
+            with blob.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(csv_lines(names, kept()))
+            self._store.put(bucket, key, blob, content_type="application/octet-stream")
+            if cells > CACHED_CELLS:
+                rows = []
+        body["ResultConfiguration"]["OutputLocation"] = uri
+        self._put(
+            uri + ".metadata", json.dumps({"columns": outcome.columns}).encode(),
+            "application/octet-stream",
+        )  # fmt: skip
+        if rows or not outcome.rows:
+            self._keep(query_id, rows)
+
+    def _put(self, uri: str, data: bytes, content_type: str) -> None:
+        bucket, key = Store.parse_uri(uri)
+        self._store.put(bucket, key, data, content_type=content_type)
+
+    def _keep(self, query_id: str, rows: list[Row]) -> None:
+        with self._lock:
+            self._rows[query_id] = rows
+            total = sum(len(r) * max(1, len(r[0]) if r else 1) for r in self._rows.values())
+            while total > CACHED_CELLS and len(self._rows) > 1 or len(self._rows) > 500:
+                _, dropped = self._rows.popitem(last=False)
+                total -= len(dropped) * max(1, len(dropped[0]) if dropped else 1)
+
+    # ------------------------------------------------------------------ look
+
+    def _find(self, query_id: str) -> Json:
+        live = self._live.get(query_id)
+        body = live.body if live is not None else self._history.find(query_id)
+        if body is None:
+            raise invalid_request(f"QueryExecution {query_id} was not found")
+        return body
+
+    def get(self, payload: Json) -> Json:
+        """GetQueryExecution."""
+        return {"QueryExecution": _public(self._find(payload["QueryExecutionId"]))}
+
+    def batch_get(self, payload: Json) -> Json:
+        """BatchGetQueryExecution."""
+        found, missing = [], []
+        for query_id in payload["QueryExecutionIds"]:
+            try:
+                found.append(_public(self._find(query_id)))
+            except AthenaApiError as error:
+                missing.append(
+                    {"QueryExecutionId": query_id, "ErrorCode": "INVALID_INPUT",
+                     "ErrorMessage": error.message}
+                )  # fmt: skip
+        return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
+
+    def stop(self, payload: Json) -> Json:
+        """StopQueryExecution."""
+        query_id = payload["QueryExecutionId"]
+        self._find(query_id)
+        live = self._live.get(query_id)
+        if live is not None and not live.finished.is_set():
+            self._interrupt(live)
+        return {}
+
+    def _interrupt(self, live: Live) -> None:
+        live.stopped = True
+        run = live.run
+        if run is not None:
+            run.interrupt()
+        elif live.body["Status"]["State"] == "QUEUED":
+            _end(live.body, "CANCELLED", "Query cancelled by user")
+
+    def list(self, payload: Json) -> Json:
+        """ListQueryExecutions, newest first."""
+        group = payload.get("WorkGroup") or PRIMARY
+        self._groups.find(group)
+        size, start = int(payload.get("MaxResults") or 50), int(payload.get("NextToken") or 0)
+        ids = self._history.ids(group, size + 1, start)
+        token = {"NextToken": str(start + size)} if len(ids) > size else {}
+        return {"QueryExecutionIds": ids[:size], **token}
+
+    def runtime_statistics(self, payload: Json) -> Json:
+        """GetQueryRuntimeStatistics."""
+        body = self._find(payload["QueryExecutionId"])
+        statistics = body.get("Statistics") or {}
+        timeline = {k: v for k, v in statistics.items() if k.endswith("Millis")}
+        rows = {"InputBytes": statistics.get("DataScannedInBytes", 0)}
+        return {"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}}
+
+    def results(self, payload: Json) -> Json:
+        """GetQueryResults: pages of at most 1000 rows; a query's first row is its header."""
+        query_id = payload["QueryExecutionId"]
+        body = self._find(query_id)
+        state = body["Status"]["State"]
+        if state != "SUCCEEDED":
+            raise invalid_request(
+                "Query has not yet finished. Current state: " + state
+                if state in ("QUEUED", "RUNNING")
+                else f"Query did not finish successfully. Final query state: {state}"
+            )
+        size, token = int(payload.get("MaxResults") or 1000), payload.get("NextToken") or "0"
+        if not 1 <= size <= 1000 or not str(token).isdigit():
+            raise invalid_request("MaxResults must be 1 to 1000 and NextToken one that was given.")
+        start = int(token)
+        header, rows = self._all_rows(query_id, body)
+        everything = len(header) + len(rows)
+        end = min(start + size, everything)
+        page = header[start:end] + rows[max(0, start - len(header)) : max(0, end - len(header))]
+        result: Json = {
+            "UpdateCount": body.get("_UpdateCount", 0),
+            "ResultSet": {
+                "Rows": [
+                    {"Data": [{} if c is None else {"VarCharValue": c} for c in row]}
+                    for row in page
+                ],
+                "ResultSetMetadata": {"ColumnInfo": body.get("_Columns", [])},
+            },
+        }
+        if end < everything:
+            result["NextToken"] = str(end)
+        return result
+
+    def _all_rows(self, query_id: str, body: Json) -> tuple[list[Row], list[Row]]:
+        uri = body["ResultConfiguration"]["OutputLocation"]
+        is_table = uri.endswith(".csv")
+        header: list[Row] = []
+        if is_table and body.get("SubstatementType") in ("SELECT", "EXECUTE", "EXPLAIN"):
+            header = [[column["Name"] for column in body["_Columns"]]]
+        rows = self._rows.get(query_id)
+        if rows is not None:
+            return header, rows
+        if not is_table and not uri.endswith(".txt"):
+            return header, []
+        info = self._store.get(*Store.parse_uri(uri))
+        if info is None:
+            raise invalid_request(f"Could not find results at {uri}")
+        text = info.path.read_text(encoding="utf-8")
+        rows = (
+            list(islice(read_csv(text), 1, None))
+            if is_table
+            else [[line] for line in text.splitlines()]
+        )
+        self._keep(query_id, rows)
+        return header, rows
+
+
+def _end(body: Json, state: str, reason: str = "", error: tuple[int, int] | None = None) -> None:
+    status = {**body["Status"], "State": state, "CompletionDateTime": round(time.time(), 3)}
+    if reason:
+        status["StateChangeReason"] = reason
+    if error is not None:
+        status["AthenaError"] = {
+            "ErrorCategory": error[0],
+            "ErrorType": error[1],
+            "Retryable": False,
+            "ErrorMessage": reason,
+        }
+    body["Status"] = status
+
+
+def _public(body: Json) -> Json:
+    return {key: value for key, value in body.items() if not key.startswith("_")}

@@ -1,0 +1,241 @@
+"""Casts and coercions: Trino's rules, spelled in DuckDB."""
+
+from __future__ import annotations
+
+from local_aws.engine.errors import mismatch
+from local_aws.engine.scope import Value
+from local_aws.engine.types import (
+    BIGINT,
+    DOUBLE,
+    JSON,
+    VARCHAR,
+    Type,
+    as_decimal,
+    coerces,
+    quote,
+)
+
+
+def coerce(value: Value, kind: Type) -> Value:
+    """``value`` as ``kind``, to which its type is known to coerce."""
+    if value.type == kind:
+        return value
+    return Value(_convert(value.sql, value.type, kind, safe=False), kind, value.literal)
+
+
+def explicit(value: Value, kind: Type, at: int, *, safe: bool) -> Value:
+    """CAST or TRY_CAST."""
+    if value.type == kind:
+        return value
+    if not _castable(value.type, kind):
+        mismatch(f"Cannot cast {value.type} to {kind}", at)
+    return Value(_convert(value.sql, value.type, kind, safe=safe), kind)
+
+
+_TEXT = ("varchar", "char")
+_FROM_TEXT = ("boolean", "tinyint", "smallint", "integer", "bigint", "decimal", "real", "double",
+              "date", "timestamp", "timestamptz", "varbinary", "json", "varchar", "char", "uuid",
+              "time")  # fmt: skip
+_TO_TEXT = ("boolean", "tinyint", "smallint", "integer", "bigint", "decimal", "real", "double",
+            "date", "timestamp", "timestamptz", "json", "uuid", "char", "varchar",
+            "interval_day_to_second", "time")  # fmt: skip
+
+
+def _castable(a: Type, b: Type) -> bool:
+    if a.name == "unknown" or coerces(a, b):
+        return True
+    if a.name == "json" and b.name in ("array", "map", "row"):
+        return True
+    if b.name == "json":
+        return a.name in ("boolean", "varchar", "date", "timestamp", "array", "map", "row") or (
+            a.is_number
+        )
+    if a.of or b.of:
+        return a.name == b.name and len(a.of) == len(b.of) and all(
+            _castable(x, y) for x, y in zip(a.of, b.of, strict=True)
+        )
+    if a.name in _TEXT:
+        return b.name in _FROM_TEXT and b.name != "varbinary"
+    if b.name in _TEXT:
+        return a.name in _TO_TEXT and a.name != "interval_day_to_second"
+    if a.is_number or a.name == "boolean":
+        return b.is_number or b.name == "boolean" or (a.name == "json")
+    if a.name == "json":
+        return b.is_number or b.name in ("boolean",)
+    dates = ("date", "timestamp", "timestamptz")
+    return a.name in dates and b.name in dates
+
+
+def _convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    """The SQL of ``a`` as ``b``."""
+    cast = "TRY_CAST" if safe else "CAST"
+    if a.name == "unknown":
+        return f"CAST({sql} AS {b.duck})"
+    if a.name == "timestamptz":
+        return _from_timestamptz(sql, a, b, safe=safe)
+    if b.name == "timestamptz":
+        return _to_timestamptz(sql, a, b, safe=safe)
+    if a.of and a.name == b.name:
+        return _convert_nested(sql, a, b, safe=safe)
+    if a.name in _TEXT:
+        return _from_text(sql, b, safe=safe)
+    if b.name in _TEXT:
+        text = _to_text(sql, a)
+        return f"substr({text}, 1, {b.numbers[0]})" if b.numbers else text
+    if b.name == "json":
+        return f"to_json({_json_ready(sql, a)})"
+    if a.name == "json":
+        return f"{cast}({sql} AS {b.duck})"
+    if b.name == "timestamp":
+        moment = sql if a.name == "timestamp" else f"CAST({sql} AS TIMESTAMP)"
+        return _rounded(moment, a, b)
+    if b.name == "boolean":
+        return f"({sql} <> 0)"
+    if a.name in ("real", "double") and b.is_integer:
+        return f"{cast}(local_round({sql}) AS {b.duck})"
+    if a.name == "boolean" and b.name == "decimal":
+        return f"CAST(CAST({sql} AS INTEGER) AS {b.duck})"
+    if a.duck == b.duck:
+        return sql
+    return f"{cast}({sql} AS {b.duck})"
+
+
+def _rounded(moment: str, a: Type, b: Type) -> str:
+    if a.name == "date" or (a.numbers and a.numbers[0] <= b.numbers[0]) or b.numbers[0] >= 6:
+        return moment
+    return f"local_round_micros({moment}, {10 ** (6 - b.numbers[0])})"
+
+
+def _from_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    if b.name == "timestamptz":
+        if a.numbers[0] <= b.numbers[0]:
+            return sql
+        return f"struct_pack(i := {_rounded(f'({sql}).i', a, b)}, z := ({sql}).z)"
+    local = f"local_wall({sql})"
+    if b.name == "date":
+        return f"CAST({local} AS DATE)"
+    if b.name == "timestamp":
+        return _rounded(local, a, b)
+    if b.name in _TEXT:
+        return f"({_timestamp_text(local, a)} || ' ' || ({sql}).z)"
+    raise AssertionError(b)
+
+
+def _to_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    if a.name in _TEXT:
+        return f"local_text_to_timestamptz({sql}, {'true' if safe else 'false'})"
+    return f"local_at_utc(CAST({sql} AS TIMESTAMP))"
+
+
+def _convert_nested(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    if a.duck == b.duck and not _needs_walk(a, b):
+        return sql
+    if a.name == "array":
+        inner = _convert("x_", a.of[0], b.of[0], safe=safe)
+        return f"list_transform({sql}, lambda x_: {inner})"
+    if a.name == "row":
+        parts = ", ".join(
+            f"{quote(new)} := " + _convert(f"struct_extract({sql}, '{old}')", x, y, safe=safe)
+            for old, new, x, y in zip(
+                a.struct_names, b.struct_names, a.of, b.of, strict=True
+            )
+        )
+        return f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE struct_pack({parts}) END"
+    keys = _convert("x_", a.of[0], b.of[0], safe=safe)
+    values = _convert("x_", a.of[1], b.of[1], safe=safe)
+    return (
+        f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE "
+        f"map(list_transform(map_keys({sql}), lambda x_: {keys}), "
+        f"list_transform(map_values({sql}), lambda x_: {values})) END"
+    )
+
+
+def _needs_walk(a: Type, b: Type) -> bool:
+    if a.of:
+        return any(_needs_walk(x, y) for x, y in zip(a.of, b.of, strict=True))
+    return a.name != b.name or (a.name == "timestamp" and a.numbers > b.numbers)
+
+
+def _from_text(sql: str, b: Type, *, safe: bool) -> str:
+    if b.name in _TEXT:
+        return f"substr({sql}, 1, {b.numbers[0]})" if b.numbers else sql
+    if b.name == "json":
+        return f"to_json({sql})"
+    if b.is_integer:
+        checked = f"local_check({sql}, '[+-]?[0-9]+', '{b}', {str(safe).lower()})"
+    elif b.name == "decimal":
+        checked = (
+            f"local_check(trim({sql}), '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?', "
+            f"'{b}', {str(safe).lower()})"
+        )
+    elif b.name in ("double", "real"):
+        checked = (
+            f"local_check(trim({sql}), "
+            "'[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?|[+-]?Infinity|NaN', "
+            f"'{b}', {str(safe).lower()})"
+        )
+    elif b.name == "boolean":
+        checked = (
+            f"local_check(lower({sql}), 't|true|1|f|false|0', '{b}', {str(safe).lower()})"
+        )
+    elif b.name == "date":
+        checked = (
+            f"local_check(trim({sql}), '[+-]?[0-9]+-[0-9]{{1,2}}-[0-9]{{1,2}}', "
+            f"'{b}', {str(safe).lower()})"
+        )
+    elif b.name == "timestamp":
+        checked = (
+            f"local_check(trim({sql}), '[+-]?[0-9]+-[0-9]{{1,2}}-[0-9]{{1,2}}"
+            "( [0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?)?', "
+            f"'timestamp', {str(safe).lower()})"
+        )
+        moment = f"{'TRY_CAST' if safe else 'CAST'}({checked} AS TIMESTAMP)"
+        return _rounded(moment, Type("timestamp", (9,)), b)
+    else:
+        checked = sql
+    return f"{'TRY_CAST' if safe else 'CAST'}({checked} AS {b.duck})"
+
+
+def _to_text(sql: str, a: Type) -> str:
+    if a.name in _TEXT:
+        return sql
+    if a.name == "timestamp":
+        return _timestamp_text(sql, a)
+    if a.name in ("double", "real"):
+        return f"local_double_text(CAST({sql} AS {'DOUBLE' if a == DOUBLE else 'FLOAT'}))"
+    if a.name == "json":
+        return f"local_json_scalar({sql})"
+    return f"CAST({sql} AS VARCHAR)"
+
+
+def _timestamp_text(sql: str, a: Type) -> str:
+    digits = a.numbers[0]
+    if digits == 0:
+        return f"strftime({sql}, '%Y-%m-%d %H:%M:%S')"
+    if digits >= 6:
+        return f"strftime({sql}, '%Y-%m-%d %H:%M:%S.%f')"
+    return f"left(strftime({sql}, '%Y-%m-%d %H:%M:%S.%f'), -{6 - digits})"
+
+
+def _json_ready(sql: str, a: Type) -> str:
+    """What ``to_json`` should see, so that times are written as Trino does."""
+    if a.name in ("timestamp",):
+        return _timestamp_text(sql, a)
+    if a.name == "date":
+        return f"CAST({sql} AS VARCHAR)"
+    return sql
+
+
+def unscaled(value: Value) -> str:
+    """A decimal's digits as HUGEINT."""
+    kind = as_decimal(value.type)
+    precision, scale = kind.numbers
+    sql = f"CAST({value.sql} AS {kind.duck})"
+    if scale == 0:
+        return f"CAST({sql} AS HUGEINT)"
+    if precision <= 18:
+        return f"CAST({sql} * CAST({10**scale} AS DECIMAL({scale + 1},0)) AS HUGEINT)"
+    return f"CAST(replace(CAST({sql} AS VARCHAR), '.', '') AS HUGEINT)"
+
+
+__all__ = ["BIGINT", "JSON", "VARCHAR", "coerce", "explicit", "unscaled"]

@@ -1,0 +1,263 @@
+"""External tables: the files of the wanted partitions, read as the catalogue declares them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.footers import footer
+from local_aws.engine.partitions import DEFAULT_PARTITION, Partition, find_partitions
+from local_aws.engine.tables import Reader, Source, empty, glue_columns
+from local_aws.engine.types import Type, quote
+from local_aws.glue import Catalog, Json
+from local_aws.store import ObjectInfo, Store
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file and the values of its partition."""
+
+    info: ObjectInfo
+    values: tuple[str, ...]
+
+
+def text(value: str) -> str:
+    """A DuckDB string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class HiveSource(Source):
+    """A table of files in Parquet, JSON or delimited text."""
+
+    def __init__(self, store: Store, catalog: Catalog, table: Json) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.table = table
+        self.columns, self.plain = glue_columns(table)
+        self.partitions = frozenset(range(self.plain, len(self.columns)))
+        self.format = storage_format(table)
+
+    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
+        """One SELECT over all files that can matter."""
+        files = self._files(constraints, alias, reader)
+        if not files:
+            return empty(self.columns, used)
+        if self.format == "parquet":
+            return self._scan_parquet(files, used, reader)
+        reader.scanned(sum(file.info.size for file in files))
+        groups: dict[tuple[str, ...], list[File]] = {}
+        for file in files:
+            groups.setdefault(file.values, []).append(file)
+        read = self._read_json if self.format == "json" else self._read_text
+        return " UNION ALL ".join(
+            f"SELECT {self._items(used, values, read_items(used, self.plain))} FROM {read(members, used)}"
+            for values, members in groups.items()
+        )
+
+    # ------------------------------------------------------------------ files
+
+    def _files(self, constraints: list[str], alias: str, reader: Reader) -> list[File]:
+        partitions = find_partitions(self.store, self.catalog, self.table)
+        if self.partitions:
+            partitions = self._matching(partitions, constraints, alias, reader)
+        return [
+            File(info, partition.values)
+            for partition in partitions
+            for info in partition.files()
+            if info.size and is_data(info.key[len(partition.prefix) :])
+        ]
+
+    def _matching(
+        self, partitions: list[Partition], constraints: list[str], alias: str, reader: Reader
+    ) -> list[Partition]:
+        keys = self.columns[self.plain :]
+        if not constraints or not partitions:
+            return partitions
+        lists = []
+        for n, (_, kind) in enumerate(keys):
+            cells = ", ".join(partition_value(p.values[n], kind) for p in partitions)
+            lists.append(f"unnest(CAST([{cells}] AS {kind.duck}[])) AS c{self.plain + n}")
+        numbered = f"SELECT unnest(range({len(partitions)})) AS i, {', '.join(lists)}"
+        condition = " AND ".join(constraints)
+        rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias} WHERE {condition}")
+        return [partitions[i] for i in sorted(row[0] for row in rows)]
+
+    # ------------------------------------------------------------------ Parquet
+
+    def _scan_parquet(self, files: list[File], used: set[int], reader: Reader) -> str:
+        wanted = [self.columns[i][0] for i in sorted(used) if i < self.plain]
+        groups: dict[object, list[File]] = {}
+        for file in files:
+            foot = footer(file.info.path)
+            reader.scanned(foot.size_of(wanted))
+            hive = self._folders_tell(file)
+            key = (foot.signature, None if hive else file.values)
+            groups.setdefault(key, []).append(file)
+        return " UNION ALL ".join(
+            self._select_parquet(members, used, hive=key[1] is None)  # type: ignore[index]
+            for key, members in groups.items()
+        )
+
+    def _folders_tell(self, file: File) -> bool:
+        """Whether the path says the partition as ``key=value``: then DuckDB prunes by itself."""
+        if not self.partitions:
+            return False
+        path = str(file.info.path)
+        names = [name for name, _ in self.columns[self.plain :]]
+        return all(
+            f"/{name}={value}/" in path and value.replace("-", "").isalnum()
+            for name, value in zip(names, file.values, strict=True)
+        ) and path.count("=") == len(names) + file.info.path.name.count("=")
+
+    def _select_parquet(self, files: list[File], used: set[int], *, hive: bool) -> str:
+        foot = footer(files[0].info.path)
+        sources = {}
+        for i in sorted(used):
+            name, kind = self.columns[i]
+            if i >= self.plain:
+                if hive:
+                    sources[i] = f"CAST({quote(name)} AS {kind.duck})"
+                continue
+            sources[i] = foot.read_as(name, kind)
+        listed = ", ".join(text(str(f.info.path)) for f in files)
+        options = "hive_partitioning=false"
+        if hive:
+            kinds = ", ".join(f"{quote(n)}: VARCHAR" for n, _ in self.columns[self.plain :])
+            options = f"hive_partitioning=true, hive_types={{{kinds}}}"
+        items = self._items(used, files[0].values, sources)
+        return f"SELECT {items} FROM read_parquet([{listed}], {options})"
+
+    def _items(self, used: set[int], values: tuple[str, ...], sources: dict[int, str]) -> str:
+        items = []
+        for i in sorted(used):
+            name, kind = self.columns[i]
+            if i in sources:
+                items.append(f"{sources[i]} AS c{i}")
+            else:
+                value = partition_value(values[i - self.plain], kind)
+                items.append(f"CAST({value} AS {kind.duck}) AS c{i}")
+        return ", ".join(items) or "1 AS x"
+
+    # ------------------------------------------------------------------ JSON and text
+
+    def _read_json(self, files: list[File], used: set[int]) -> str:
+        names = [(i, *self.columns[i]) for i in sorted(used) if i < self.plain]
+        if not names:
+            names = [(0, *self.columns[0])]
+        spelled = _json_keys(files, [name for _, name, _ in names])
+        columns = ", ".join(
+            f"{text(spelled.get(name, name))}: {text(_json_type(kind))}" for _, name, kind in names
+        )
+        listed = ", ".join(text(str(f.info.path)) for f in files)
+        inner = ", ".join(
+            f"{_from_json(quote(spelled.get(name, name)), kind)} AS c{i}" for i, name, kind in names
+        )
+        return (
+            f"(SELECT {inner} FROM read_json([{listed}], format='newline_delimited', "
+            f"hive_partitioning=false, columns={{{columns}}})) AS j_"
+        )
+
+    def _read_text(self, files: list[File], used: set[int]) -> str:
+        options = self._text_options()
+        columns = ", ".join(f"{text(f'c{i}')}: 'VARCHAR'" for i in range(self.plain))
+        listed = ", ".join(text(str(f.info.path)) for f in files)
+        reader = (
+            f"read_csv([{listed}], columns={{{columns}}}, {options}, header=false, "
+            "auto_detect=false, null_padding=true, strict_mode=false, hive_partitioning=false)"
+        )
+        cast = "CAST" if self.format == "csv" else "TRY_CAST"
+        items = []
+        for i in sorted(used) or [0]:
+            if i >= self.plain:
+                continue
+            kind = self.columns[i][1]
+            if kind.of:
+                refuse("Nested types in text files are not supported here")
+            sql = f"c{i}"
+            if kind.name != "varchar":
+                sql = f"{cast}(nullif({sql}, '') AS {kind.duck})"
+            items.append(f"{sql} AS c{i}")
+        return f"(SELECT {', '.join(items)} FROM {reader}) AS t_"
+
+    def _text_options(self) -> str:
+        parameters = self.table.get("Parameters") or {}
+        serde = (self.table["StorageDescriptor"].get("SerdeInfo") or {}).get("Parameters") or {}
+        skip = int(parameters.get("skip.header.line.count", 0))
+        if self.format == "csv":
+            delimiter = serde.get("separatorChar", ",")
+            quoting = serde.get("quoteChar", '"')
+            escape = serde.get("escapeChar", quoting)
+            null = "\x01\x02"
+        else:
+            delimiter = serde.get("field.delim", serde.get("serialization.format", "\x01"))
+            quoting, escape = "", serde.get("escape.delim", "")
+            null = serde.get("serialization.null.format", "\\N")
+        if len(delimiter) != 1:
+            refuse(f"A delimiter of {len(delimiter)} characters is not supported here")
+        escape = quoting if escape not in ("", '"', "'") and not quoting else escape
+        return (
+            f"delim={text(delimiter)}, quote={text(quoting)}, escape={text(escape)}, "
+            f"nullstr={text(null)}, skip={skip}"
+        )
+
+
+def read_items(used: set[int], plain: int) -> dict[int, str]:
+    """Columns that the reader below names already."""
+    return {i: f"c{i}" for i in used if i < plain}
+
+
+def is_data(rest: str) -> bool:
+    """Hive skips files and folders whose name begins with ``_`` or ``.``."""
+    return not any(part.startswith(("_", ".")) for part in rest.split("/"))
+
+
+def partition_value(value: str, kind: Type) -> str:
+    """A partition's text as SQL."""
+    return "NULL" if value == DEFAULT_PARTITION else f"CAST({text(value)} AS {kind.duck})"
+
+
+def _json_type(kind: Type) -> str:
+    """Times come as text and are read by us; the rest DuckDB reads."""
+    return "VARCHAR" if kind.name in ("timestamp", "varbinary") else kind.duck
+
+
+def _from_json(sql: str, kind: Type) -> str:
+    if kind.name == "timestamp":
+        return f"CAST(replace(rtrim({sql}, 'Z'), 'T', ' ') AS TIMESTAMP)"
+    if kind.name == "varbinary":
+        return f"from_base64({sql})"
+    return sql
+
+
+def _json_keys(files: list[File], names: list[str]) -> dict[str, str]:
+    """How the files spell the columns: JSON's keys are matched without regard to case."""
+    spelled: dict[str, str] = {}
+    for file in files:
+        with file.info.path.open("rb") as lines:
+            line = lines.readline()
+        try:
+            first = json.loads(line)
+        except ValueError:
+            raise QueryError(
+                "HIVE_BAD_DATA", f"Error parsing JSON in {file.info.uri}: Row is not a valid JSON Object"
+            ) from None
+        for key in first if isinstance(first, dict) else ():
+            lowered = key.lower()
+            if lowered in names and key != lowered:
+                if spelled.setdefault(lowered, key) != key:
+                    refuse(f"Files that spell the key {key} differently")
+    return spelled
+
+
+def storage_format(table: Json) -> str:
+    """parquet, json, csv or text, by the SerDe."""
+    descriptor = table.get("StorageDescriptor") or {}
+    serde = str((descriptor.get("SerdeInfo") or {}).get("SerializationLibrary", ""))
+    found = {
+        "ParquetHiveSerDe": "parquet", "JsonSerDe": "json", "OpenCSVSerde": "csv",
+        "LazySimpleSerDe": "text",
+    }.get(serde.rsplit(".", 1)[-1])  # fmt: skip
+    if found is None:
+        refuse(f"Table {table.get('Name')}: SerDe {serde or 'unknown'} is not supported here")
+    return found

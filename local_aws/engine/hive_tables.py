@@ -1,0 +1,272 @@
+"""Tables of files: CTAS, INSERT, and their entries in the Glue catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from local_aws.engine import statements as st
+from local_aws.engine.casts import coerce
+from local_aws.engine.compile_query import QueryCompiler, Rel
+from local_aws.engine.duck import Run
+from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.hive_source import storage_format
+from local_aws.engine.partitions import location_of
+from local_aws.engine.scope import Value
+from local_aws.engine.tables import glue_columns
+from local_aws.engine.types import Type, coerces, parse_type
+from local_aws.engine.writing import (
+    Output,
+    check_columns,
+    check_hive_type,
+    codec,
+    place,
+    write,
+)
+from local_aws.glue import Catalog, Json
+from local_aws.store import Store
+
+_PARQUET = {
+    "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+    "Parameters": {},
+}
+FORMATS: dict[str, tuple[str, str, Json]] = {
+    "parquet": (
+        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+        _PARQUET,
+    ),
+    "json": (
+        "org.apache.hadoop.mapred.TextInputFormat",
+        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+        {"SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe", "Parameters": {}},
+    ),
+    "text": (
+        "org.apache.hadoop.mapred.TextInputFormat",
+        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+        {
+            "SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
+            "Parameters": {},
+        },
+    ),
+}
+_KNOWN = {"table_type", "is_external", "external_location", "location", "format", "partitioned_by",
+          "write_compression", "parquet_compression", "field_delimiter",
+          "bucketed_by", "bucket_count"}  # fmt: skip
+
+
+class HiveTables:
+    """Writes tables of files for one query."""
+
+    def __init__(self, store: Store, catalog: Catalog, run: Run, now: datetime) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.run = run
+        self.now = now
+
+    # ------------------------------------------------------------------ CTAS
+
+    def create_as(
+        self, node: st.CreateTableAs, name: tuple[str, str], rel: Rel, sql: str,
+        properties: dict[str, Any], default_location: str,
+    ) -> int:  # fmt: skip
+        """CREATE TABLE AS; the number of rows."""
+        unknown = set(properties) - _KNOWN
+        if unknown:
+            raise QueryError(
+                "INVALID_TABLE_PROPERTY",
+                f"Catalog 'awsdatacatalog' table property '{sorted(unknown)[0]}' does not exist",
+                node.at,
+            )
+        if "bucketed_by" in properties or "bucket_count" in properties:
+            refuse("bucketed_by (bucketed tables) is not supported here", node.at)
+        columns = check_columns(rel.columns, node.columns)
+        for column, kind in columns:
+            check_hive_type(column, kind)
+        kept, partitions = _split_partitions(columns, properties.get("partitioned_by") or [])
+        location = str(
+            properties.get("external_location") or properties.get("location") or default_location
+        )
+        bucket, prefix = location_of(location)
+        if self.store.list(bucket, prefix, limit=1):
+            raise QueryError(
+                "HIVE_PATH_ALREADY_EXISTS",
+                f"Target directory for table '{name[0]}.{name[1]}' already exists: {location}. You "
+                "may need to manually clean the data at location before retrying",
+            )
+        output = Output(kept, partitions, **_format(properties))
+        written = write(self.run, self.store, sql, output) if node.with_data else []
+        with self.store.write():
+            found = place(
+                self.store, (bucket, prefix), written, [n for n, _ in partitions], self.now
+            )
+            table = table_input(
+                name[1], kept, partitions, f"s3://{bucket}/{prefix}".rstrip("/"), output.format
+            )
+            if output.format == "text":
+                serde = table["StorageDescriptor"]["SerdeInfo"]
+                serde["Parameters"] = {"field.delim": output.delimiter}
+            self.catalog.create_table(name[0], table)
+            self._add_partitions(name, table, found)
+        return sum(file.rows for file in written)
+
+    # ------------------------------------------------------------------ INSERT
+
+    def insert(
+        self, node: st.Insert, table: Json, compiler: QueryCompiler, rel: Rel, sql: str
+    ) -> int:
+        """INSERT INTO; the number of rows."""
+        columns, plain = glue_columns(table)
+        select = self.aligned(node, columns, compiler, rel, sql)
+        format_ = storage_format(table)
+        if format_ == "csv":
+            refuse("INSERT INTO a table with OpenCSVSerde")
+        serde = (table["StorageDescriptor"].get("SerdeInfo") or {}).get("Parameters") or {}
+        output = Output(
+            columns[:plain], columns[plain:], format_,
+            delimiter=serde.get("field.delim", serde.get("serialization.format", "\x01")),
+        )  # fmt: skip
+        written = write(self.run, self.store, select, output)
+        name = (table["DatabaseName"], table["Name"])
+        location = location_of(table["StorageDescriptor"]["Location"])
+        parameters = table.get("Parameters") or {}
+        if str(parameters.get("storage.location.template", "")):
+            refuse("INSERT INTO a table with storage.location.template")
+        with self.store.write():
+            if self.catalog.get_table(*name) is None:
+                raise QueryError("TABLE_NOT_FOUND", f"Table '{'.'.join(name)}' does not exist")
+            found = place(
+                self.store, location, written, [n for n, _ in columns[plain:]], self.now
+            )
+            if str(parameters.get("projection.enabled", "")).lower() != "true":
+                self._add_partitions(name, table, found)
+        return sum(file.rows for file in written)
+
+    def aligned(
+        self, node: st.Insert, columns: list[tuple[str, Type]], compiler: QueryCompiler, rel: Rel,
+        sql: str,
+    ) -> str:  # fmt: skip
+        """The query's columns as the table's, in its order and types."""
+        names = [name for name, _ in columns]
+        given = node.columns or names
+        for name in given:
+            if name not in names:
+                raise QueryError(
+                    "COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {name}",
+                    node.table.at,
+                )
+        if len(set(given)) != len(given):
+            raise QueryError("DUPLICATE_COLUMN_NAME", "Insert column name is specified twice")
+        kinds = dict(columns)
+        wanted = [kinds[name] for name in given]
+        have = [column.type for column in rel.columns]
+        if len(wanted) != len(have) or not all(
+            insertable(a, b) for a, b in zip(have, wanted, strict=True)
+        ):
+            raise QueryError(
+                "TYPE_MISMATCH",
+                "Insert query has mismatched column types: "
+                f"Table: [{', '.join(map(str, wanted))}], Query: [{', '.join(map(str, have))}]",
+                node.table.at,
+            )
+        items = []
+        for i, (name, kind) in enumerate(columns):
+            if name in given:
+                at = given.index(name)
+                value = store_as(Value(f"r_.c{at}", have[at]), kind)
+                items.append(f"{value.sql} AS c{i}")
+            else:
+                items.append(f"CAST(NULL AS {kind.duck}) AS c{i}")
+        return f"SELECT {', '.join(items)} FROM ({sql}) AS r_"
+
+    def _add_partitions(
+        self, name: tuple[str, str], table: Json, found: list[tuple[list[str], str]]
+    ) -> None:
+        for values, location in found:
+            if self.catalog.get_partition(*name, values) is None:
+                descriptor = {**table["StorageDescriptor"], "Location": location.rstrip("/")}
+                self.catalog.create_partition(
+                    *name, {"Values": values, "StorageDescriptor": descriptor, "Parameters": {}}
+                )
+
+
+def insertable(have: Type, want: Type) -> bool:
+    """Whether INSERT takes the type: coercion, and times of other precision."""
+    if coerces(have, want):
+        return True
+    if have.name == want.name in ("timestamp", "varchar", "char"):
+        return True
+    if have.name == want.name and have.of and len(have.of) == len(want.of):
+        return all(insertable(a, b) for a, b in zip(have.of, want.of, strict=True))
+    return False
+
+
+def store_as(value: Value, kind: Type) -> Value:
+    """A value for storing: only its type changes."""
+    return coerce(value, kind)
+
+
+def _split_partitions(
+    columns: list[tuple[str, Type]], names: list[str]
+) -> tuple[list[tuple[str, Type]], list[tuple[str, Type]]]:
+    lowered = [str(name).lower() for name in names]
+    if not lowered:
+        return columns, []
+    for name in lowered:
+        if name not in [n for n, _ in columns]:
+            raise QueryError(
+                "INVALID_TABLE_PROPERTY", f"Partition column {name} is not in the table"
+            )
+    if [n for n, _ in columns[-len(lowered) :]] != lowered:
+        raise QueryError(
+            "HIVE_COLUMN_ORDER_MISMATCH",
+            "Partition keys must be the last columns in the table and in the same order as the "
+            f"table properties: {lowered}",
+        )
+    kept = columns[: -len(lowered)]
+    if not kept:
+        raise QueryError("INVALID_TABLE_PROPERTY", "Table contains only partition columns")
+    return kept, columns[-len(lowered) :]
+
+
+def _format(properties: dict[str, Any]) -> dict[str, Any]:
+    name = str(properties.get("format", "parquet")).lower()
+    if name == "parquet":
+        return {"format": "parquet", "codec": codec(properties, "zstd")}
+    if name == "json":
+        return {"format": "json"}
+    if name == "textfile":
+        delimiter = str(properties.get("field_delimiter", "\x01"))
+        return {"format": "text", "delimiter": delimiter}
+    return refuse(f"Tables in {name.upper()} are not supported here")
+
+
+def table_input(
+    name: str, columns: list[tuple[str, Type]], partitions: list[tuple[str, Type]], location: str,
+    format_: str,
+) -> Json:  # fmt: skip
+    """The Glue entry of a table of files."""
+    input_format, output_format, serde = FORMATS[format_]
+    return {
+        "Name": name,
+        "TableType": "EXTERNAL_TABLE",
+        "Owner": "hadoop",
+        "Parameters": {"EXTERNAL": "TRUE", "has_encrypted_data": "false", "auto.purge": "false"},
+        "StorageDescriptor": {
+            "Columns": [{"Name": n, "Type": t.glue} for n, t in columns],
+            "Location": location,
+            "InputFormat": input_format,
+            "OutputFormat": output_format,
+            "Compressed": False,
+            "NumberOfBuckets": 0,
+            "SerdeInfo": {**serde, "Parameters": dict(serde["Parameters"])},
+            "BucketColumns": [],
+            "SortColumns": [],
+            "Parameters": {},
+            "StoredAsSubDirectories": False,
+        },
+        "PartitionKeys": [{"Name": n, "Type": t.glue} for n, t in partitions],
+    }
+
+
+__all__ = ["FORMATS", "HiveTables", "parse_type"]

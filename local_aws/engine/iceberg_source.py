@@ -1,0 +1,119 @@
+"""Reading Iceberg tables: the data files of a snapshot, columns matched by field id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.hive_source import text
+from local_aws.engine.tables import Reader, Source, empty
+from local_aws.glue import Json
+from local_aws.store import Store
+
+if TYPE_CHECKING:
+    from local_aws.engine import tree
+    from local_aws.engine.compile_query import QueryCompiler
+
+
+class IcebergSource(Source):
+    """The current snapshot, or a former one."""
+
+    def __init__(self, store: Store, table: Json, snapshot_id: int | None = None) -> None:
+        from local_aws.engine.iceberg_types import to_trino
+        from local_aws.iceberg import metadata_of
+
+        self.store = store
+        self.table = table
+        self.metadata = metadata_of(store, table)
+        self.snapshot_id = snapshot_id
+        self.schema = self.metadata.schema()
+        if snapshot_id is not None:
+            snapshot = self.metadata.snapshot_by_id(snapshot_id)
+            if snapshot is not None and snapshot.schema_id is not None:
+                self.schema = self.metadata.schema_by_id(snapshot.schema_id) or self.schema
+        self.columns = [(f.name.lower(), to_trino(f.field_type)) for f in self.schema.fields]
+
+    def files(self) -> list[Any]:
+        """The data files."""
+        from local_aws.iceberg import data_files
+
+        return data_files(self.store, self.metadata, self.snapshot_id)
+
+    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
+        """One SELECT over the data files."""
+        files = self.files()
+        if not files:
+            return empty(self.columns, used)
+        self.account(files, used, reader)
+        return self.select(files, used)
+
+    def account(self, files: Iterable[Any], used: set[int], reader: Reader) -> None:
+        """Count the bytes of the used columns."""
+        from local_aws.engine.iceberg_types import leaves
+
+        numbers = [
+            n for i in used
+            for n in leaves(self.schema.fields[i].field_type, self.schema.fields[i].field_id)
+        ]  # fmt: skip
+        for file in files:
+            sizes = file.column_sizes or {}
+            reader.scanned(
+                sum(sizes.get(n, 0) for n in numbers) if sizes else file.file_size_in_bytes
+            )
+
+    def select(self, files: Iterable[Any], used: set[int], extra: str = "") -> str:
+        """A SELECT of these files; ``extra`` are further items, e.g. the row's number."""
+        from local_aws.engine.iceberg_types import from_file, read_type
+
+        paths = []
+        for file in files:
+            if str(file.file_format).rsplit(".", 1)[-1].upper() != "PARQUET":
+                refuse("Iceberg data files other than Parquet are not supported here")
+            info = self.store.get(*Store.parse_uri(file.file_path))
+            if info is None:
+                raise QueryError("ICEBERG_CANNOT_OPEN_SPLIT", f"File not found: {file.file_path}")
+            paths.append(text(str(info.path)))
+        wanted = sorted(used) or [0]
+        entries, items = [], []
+        for i in wanted:
+            kind = self.columns[i][1]
+            entries.append(
+                f"{self.schema.fields[i].field_id}: {{name: 'f{i}', "
+                f"type: {text(read_type(kind))}, default_value: NULL}}"
+            )
+            items.append(f"{from_file(f'f{i}', kind)} AS c{i}")
+        options = "hive_partitioning=false"
+        if extra:
+            items.append(extra)
+            options += ", filename=true, file_row_number=true"
+        return (
+            f"SELECT {', '.join(items)} FROM read_parquet([{', '.join(paths)}], "
+            f"schema=MAP {{{', '.join(entries)}}}, {options})"
+        )
+
+    def at_version(self, kind: str, version: tree.Expr, compiler: QueryCompiler) -> Source:
+        """FOR VERSION AS OF a snapshot id, FOR TIMESTAMP AS OF a literal time."""
+        from local_aws.engine.scope import Scope
+
+        value = compiler.expr(version, Scope([]))
+        if kind == "version":
+            if not isinstance(value.literal, int):
+                refuse("FOR VERSION AS OF needs a snapshot id here", version.at)
+            wanted = value.literal
+            if self.metadata.snapshot_by_id(wanted) is None:
+                raise QueryError(
+                    "INVALID_ARGUMENTS", f"Iceberg snapshot ID does not exists: {wanted}", version.at
+                )
+            return IcebergSource(self.store, self.table, wanted)
+        if not isinstance(value.literal, str):
+            refuse("FOR TIMESTAMP AS OF needs a literal timestamp here", version.at)
+        moment = datetime.fromisoformat(value.literal).replace(tzinfo=UTC).timestamp() * 1000
+        before = [e for e in self.metadata.snapshot_log if e.timestamp_ms <= moment]
+        if not before:
+            raise QueryError(
+                "INVALID_ARGUMENTS", f"No version history table at or before {value.literal}",
+                version.at,
+            )
+        return IcebergSource(self.store, self.table, before[-1].snapshot_id)

@@ -1,0 +1,399 @@
+"""Functions of dates and times: units, formats, zones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from local_aws.engine import tree
+from local_aws.engine.arithmetic import zone
+from local_aws.engine.casts import _timestamp_text, coerce
+from local_aws.engine.errors import QueryError, mismatch, refuse
+from local_aws.engine.scope import Scope, Value
+from local_aws.engine.types import (
+    BIGINT,
+    DATE,
+    INTEGER,
+    TIMESTAMP3,
+    TIMESTAMPTZ3,
+    VARCHAR,
+    Type,
+    array,
+    common,
+)
+
+if TYPE_CHECKING:
+    from local_aws.engine.compile_expression import ExpressionCompiler
+
+_DATE_UNITS = ("day", "week", "month", "quarter", "year")
+_UNITS = ("millisecond", "second", "minute", "hour", *_DATE_UNITS)
+_TIMES = ("date", "timestamp", "timestamptz")
+
+
+def _args(
+    c: ExpressionCompiler, node: tree.Call, scope: Scope, low: int, high: int = 0
+) -> list[Value]:
+    if not low <= len(node.args) <= max(low, high):
+        mismatch(f"Unexpected number of arguments for function {node.name}", node.at)
+    return [c.expr(a, scope) for a in node.args]
+
+
+def _unit(value: Value, node: tree.Call, *, of_date: bool) -> str:
+    if not isinstance(value.literal, str):
+        refuse(f"{node.name} needs its unit as a literal here", node.at)
+    unit = value.literal.lower()
+    if unit not in (_DATE_UNITS if of_date else _UNITS):
+        what = "DATE" if of_date else "Timestamp"
+        raise QueryError(
+            "INVALID_FUNCTION_ARGUMENT", f"'{unit}' is not a valid {what} field", node.at
+        )
+    return unit
+
+
+def _moment(value: Value, node: tree.Call) -> None:
+    if value.type.name not in _TIMES:
+        mismatch(f"Unexpected parameters ({value.type}) for function {node.name}", node.at)
+
+
+def _date_trunc(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    unit_value, value = _args(c, node, scope, 2)
+    _moment(value, node)
+    unit = _unit(unit_value, node, of_date=value.type == DATE)
+    if value.type == DATE:
+        return Value(f"CAST(date_trunc('{unit}', {value.sql}) AS DATE)", DATE)
+    if value.type.name == "timestamp":
+        return Value(f"date_trunc('{unit}', {value.sql})", value.type)
+    wall = f"date_trunc('{unit}', local_wall({value.sql}))"
+    return Value(f"local_with_zone({wall}, ({value.sql}).z)", value.type)
+
+
+def _date_add(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    unit_value, amount, value = _args(c, node, scope, 3)
+    _moment(value, node)
+    unit = _unit(unit_value, node, of_date=value.type == DATE)
+    if not amount.type.is_integer:
+        mismatch(
+            f"Unexpected parameters ({unit_value.type}, {amount.type}, {value.type}) for function "
+            "date_add. Expected: date_add(varchar(x), bigint, date), "
+            "date_add(varchar(x), bigint, timestamp(p)), ...", node.at,
+        )  # fmt: skip
+    n = f"CAST({amount.sql} AS INTEGER)"
+    step = {
+        "millisecond": f"to_microseconds(CAST({amount.sql} AS BIGINT) * 1000)",
+        "second": f"to_microseconds(CAST({amount.sql} AS BIGINT) * 1000000)",
+        "minute": f"to_minutes(CAST({amount.sql} AS BIGINT))",
+        "hour": f"to_hours(CAST({amount.sql} AS BIGINT))",
+        "day": f"to_days({n})",
+        "week": f"to_days({n} * 7)",
+        "month": f"to_months({n})",
+        "quarter": f"to_months({n} * 3)",
+        "year": f"to_months({n} * 12)",
+    }[unit]
+    if value.type == DATE:
+        return Value(f"CAST({value.sql} + {step} AS DATE)", DATE)
+    if value.type.name == "timestamp":
+        return Value(f"({value.sql} + {step})", value.type)
+    if unit in _DATE_UNITS:
+        wall = f"(local_wall({value.sql}) + {step})"
+        return Value(f"local_with_zone({wall}, ({value.sql}).z)", value.type)
+    return Value(f"local_pack(({value.sql}).i + {step}, ({value.sql}).z)", value.type)
+
+
+def _date_diff(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    unit_value, a, b = _args(c, node, scope, 3)
+    for value in (a, b):
+        _moment(value, node)
+    kind = common(a.type, b.type)
+    assert kind is not None
+    unit = _unit(unit_value, node, of_date=kind == DATE)
+    a, b = coerce(a, kind), coerce(b, kind)
+    if kind.name == "timestamptz":
+        if unit in _DATE_UNITS:
+            x = f"local_wall({a.sql})"
+            y = f"local_wall_of(({b.sql}).i, ({a.sql}).z)"
+        else:
+            x, y = f"({a.sql}).i", f"({b.sql}).i"
+    else:
+        x, y = a.sql, b.sql
+    return Value(f"CAST(date_sub('{unit}', {x}, {y}) AS BIGINT)", BIGINT)
+
+
+# ------------------------------------------------------------------------- fields
+
+_FIELDS = {
+    "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day",
+    "day_of_month": "day", "day_of_week": "isodow", "dow": "isodow", "day_of_year": "dayofyear",
+    "doy": "dayofyear", "year_of_week": "isoyear", "yow": "isoyear", "week_of_year": "week",
+    "hour": "hour", "minute": "minute", "second": "second", "millisecond": "millisecond",
+}  # fmt: skip
+
+
+def _field(c: ExpressionCompiler, name: str, value: Value, node: tree.Call) -> Value:
+    duck = _FIELDS[name]
+    if value.type.name == "interval_day_to_second" and name in ("day", "hour", "minute", "second"):
+        size = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000}[name]
+        span = {"day": 0, "hour": 24, "minute": 60, "second": 60}[name]
+        whole = f"({value.sql} // {size})"
+        return Value(f"({whole} % {span})" if span else whole, BIGINT)
+    if value.type.name not in _TIMES:
+        mismatch(
+            f"Unexpected parameters ({value.type}) for function {name}", node.at
+        )
+    if value.type == DATE and name in ("hour", "minute", "second", "millisecond"):
+        mismatch(f"Unexpected parameters (date) for function {name}", node.at)
+    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    if name == "millisecond":
+        return Value(f"CAST((epoch_us({wall}) // 1000) % 1000 AS BIGINT)", BIGINT)
+    return Value(f"CAST({duck}({wall}) AS BIGINT)", BIGINT)
+
+
+def _field_call(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    (value,) = _args(c, node, scope, 1)
+    return _field(c, node.name, value, node)
+
+
+def _extract(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    unit, operand = node.args
+    assert isinstance(unit, tree.Literal)
+    name = unit.value.lower()
+    if name in ("timezone_hour", "timezone_minute"):
+        refuse(f"EXTRACT({name.upper()}) is not supported here", node.at)
+    if name not in _FIELDS or name in ("week_of_year", "millisecond"):
+        raise QueryError("SYNTAX_ERROR", f"Invalid EXTRACT field: {name.upper()}", node.at)
+    return _field(c, name, c.expr(operand, scope), node)
+
+
+# ------------------------------------------------------------------------- formats
+
+_MYSQL = {
+    "a": "%a", "b": "%b", "c": "%-m", "d": "%d", "e": "%-d", "f": "%f", "H": "%H", "h": "%I",
+    "I": "%I", "i": "%M", "j": "%j", "k": "%-H", "l": "%-I", "M": "%B", "m": "%m", "p": "%p",
+    "r": "%I:%M:%S %p", "S": "%S", "s": "%S", "T": "%H:%M:%S", "W": "%A", "Y": "%Y", "y": "%y",
+    "%": "%%", "v": "%V", "x": "%G",
+}  # fmt: skip
+
+
+def _mysql(text: str, node: tree.Call, *, parse: bool) -> str:
+    out, i = [], 0
+    while i < len(text):
+        if text[i] != "%":
+            out.append("%%" if text[i] == "%" else text[i])
+            i += 1
+            continue
+        letter = text[i + 1 : i + 2]
+        known = _MYSQL.get(letter)
+        if known is None or (parse and letter in ("v", "x", "W", "a")):
+            raise QueryError(
+                "INVALID_FUNCTION_ARGUMENT", f"%{letter} not supported in date format string",
+                node.at,
+            )
+        if parse:
+            known = known.replace("-", "")
+        out.append(known)
+        i += 2
+    return "".join(out)
+
+
+_JODA = {
+    "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d",
+    "d": "%-d", "EEEE": "%A", "EEE": "%a", "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I",
+    "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g", "a": "%p", "y": "%Y", "Y": "%Y",
+    "YYYY": "%Y", "DDD": "%j",
+}  # fmt: skip
+
+
+def _joda(text: str, node: tree.Call, *, parse: bool) -> str:
+    out = []
+    for quoted, run, other in re.findall(
+        r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|([^A-Za-z'])", text
+    ) and [
+        (m.group(1), m.group(2), m.group(4))
+        for m in re.finditer(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|([^A-Za-z'])", text)
+    ]:
+        if run:
+            known = _JODA.get(run)
+            if known is None or (parse and run in ("EEEE", "EEE", "DDD")):
+                refuse(f"Format letters '{run}' are not supported here", node.at)
+            out.append(known.replace("-", "") if parse else known)
+        else:
+            out.append((quoted if quoted is not None else other).replace("%", "%%") or "'")
+    return "".join(out)
+
+
+def _format_literal(value: Value, node: tree.Call) -> str:
+    if not isinstance(value.literal, str):
+        refuse(f"{node.name} needs its format as a literal here", node.at)
+    return value.literal
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _date_parse(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    text, pattern = _args(c, node, scope, 2)
+    if text.type.name not in ("varchar", "unknown"):
+        mismatch(f"Unexpected parameters ({text.type}, {pattern.type}) for date_parse", node.at)
+    shown = _format_literal(pattern, node)
+    if node.name == "parse_datetime":
+        duck = _joda(shown, node, parse=True)
+        wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
+        return Value(f"local_at_utc({wall})", TIMESTAMPTZ3)
+    duck = _mysql(shown, node, parse=True)
+    wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
+    if "%f" in duck:
+        wall = f"make_timestamp(local_floor_div(epoch_us({wall}), 1000) * 1000)"
+    return Value(wall, TIMESTAMP3)
+
+
+def _date_format(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    value, pattern = _args(c, node, scope, 2)
+    _moment(value, node)
+    shown = _format_literal(pattern, node)
+    reader = _mysql if node.name == "date_format" else _joda
+    duck = reader(shown, node, parse=False)
+    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    return Value(f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})", VARCHAR)
+
+
+def _to_iso8601(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    (value,) = _args(c, node, scope, 1)
+    _moment(value, node)
+    if value.type == DATE:
+        return Value(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
+    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    text = f"replace({_timestamp_text(wall, value.type)}, ' ', 'T')"
+    if value.type.name == "timestamptz":
+        offset = f"CASE WHEN ({value.sql}).z = 'UTC' THEN 'Z' ELSE ({value.sql}).z END"
+        named = f"NOT local_is_offset(({value.sql}).z) AND ({value.sql}).z <> 'UTC'"
+        fail = (
+            "local_fail('NOT_SUPPORTED', 'to_iso8601 of a named zone', "
+            f"CAST(({value.sql}).i AS VARCHAR))"
+        )
+        text = f"({text} || CASE WHEN {named} THEN {fail} ELSE {offset} END)"
+    return Value(text, VARCHAR)
+
+
+# ------------------------------------------------------------------------- zones, now
+
+
+def _zoned(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    value, where = _args(c, node, scope, 2)
+    if where.type.name != "varchar":
+        mismatch(f"Unexpected parameters ({value.type}, {where.type}) for {node.name}", node.at)
+    name = where.sql
+    if isinstance(where.literal, str):
+        name = _quoted(zone(_known_zone(where.literal, node)))
+    if node.name == "with_timezone":
+        if value.type.name not in ("timestamp", "date"):
+            mismatch(
+                f"Unexpected parameters ({value.type}, {where.type}) for function with_timezone. "
+                "Expected: with_timezone(timestamp(p), varchar(x))", node.at,
+            )  # fmt: skip
+        digits = value.type.numbers or (0,)
+        wall = coerce(value, Type("timestamp", digits)).sql
+        return Value(f"local_with_zone({wall}, {name})", Type("timestamptz", digits))
+    _moment(value, node)
+    digits = value.type.numbers or (3,)
+    moment = coerce(value, Type("timestamptz", digits))
+    return Value(f"local_pack(({moment.sql}).i, {name})", moment.type)
+
+
+def _known_zone(name: str, node: tree.Call) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if re.fullmatch(r"[+-]\d{1,2}:\d{2}", name) or name.upper() in ("UTC", "Z", "GMT"):
+        return name
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise QueryError(
+            "INVALID_FUNCTION_ARGUMENT", f"'{name}' is not a valid time zone", node.at
+        ) from None
+    return name
+
+
+def _now(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    if node.args and node.name == "now":
+        mismatch("Unexpected parameters for function now", node.at)
+    digits = 3
+    if node.args:
+        literal = node.args[0]
+        assert isinstance(literal, tree.Literal)
+        digits = int(literal.value)
+        if digits > 6:
+            refuse("Times finer than microseconds are not supported here", node.at)
+    moment = c.now.replace(tzinfo=None)
+    moment -= timedelta(microseconds=moment.microsecond % 10 ** (6 - digits))
+    wall = f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"
+    if node.name == "current_date":
+        return Value(f"DATE '{moment:%Y-%m-%d}'", DATE)
+    if node.name == "localtimestamp":
+        return Value(wall, Type("timestamp", (digits,)))
+    return Value(f"struct_pack(i := {wall}, z := 'UTC')", Type("timestamptz", (digits,)))
+
+
+# ------------------------------------------------------------------------- sequence
+
+_DAY = 86_400_000
+
+
+def _sequence(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+    values = _args(c, node, scope, 2, 3)
+    kind = common(values[0].type, values[1].type)
+    if kind is None:
+        mismatch(f"Unexpected parameters for function {node.name}", node.at)
+    a, b = (coerce(v, kind) for v in values[:2])
+    step = values[2] if len(values) > 2 else None
+    if kind.is_integer:
+        a, b = coerce(a, BIGINT), coerce(b, BIGINT)
+        size = (
+            coerce(step, BIGINT).sql
+            if step is not None
+            else f"CASE WHEN {a.sql} <= {b.sql} THEN 1 ELSE -1 END"
+        )
+        return Value(f"local_sequence({a.sql}, {b.sql}, {size})", array(BIGINT))
+    if kind.name not in ("date", "timestamp"):
+        mismatch(f"Unexpected parameters ({kind}) for function sequence", node.at)
+    if step is None:
+        if kind != DATE:
+            mismatch("sequence of timestamps needs a step", node.at)
+        size = f"CASE WHEN {a.sql} <= {b.sql} THEN 1 ELSE -1 END"
+        return Value(f"local_sequence_days({a.sql}, {b.sql}, {size})", array(DATE))
+    if step.type.name == "interval_year_to_month":
+        items = f"local_sequence_months({a.sql}, {b.sql}, {step.sql})"
+        if kind == DATE:
+            items = f"list_transform({items}, lambda y_: CAST(y_ AS DATE))"
+        return Value(items, array(kind))
+    if step.type.name != "interval_day_to_second":
+        mismatch(f"Unexpected parameters ({kind}, {kind}, {step.type}) for sequence", node.at)
+    if kind == DATE:
+        if not isinstance(step.literal, int) or step.literal % _DAY or not step.literal:
+            raise QueryError(
+                "INVALID_FUNCTION_ARGUMENT",
+                "sequence step must be a day interval if start and end values are dates", node.at,
+            )  # fmt: skip
+        size = f"CAST({step.literal // _DAY} AS BIGINT)"
+        return Value(f"local_sequence_days({a.sql}, {b.sql}, {size})", array(DATE))
+    return Value(
+        f"local_sequence_micros({a.sql}, {b.sql}, {step.sql} * 1000)", array(kind)
+    )
+
+
+TIME: dict[str, Callable[[ExpressionCompiler, tree.Call, Scope], Value]] = {
+    "date_trunc": _date_trunc, "date_add": _date_add, "date_diff": _date_diff,
+    "$extract": _extract, "date_parse": _date_parse, "parse_datetime": _date_parse,
+    "date_format": _date_format, "format_datetime": _date_format, "to_iso8601": _to_iso8601,
+    "with_timezone": _zoned, "at_timezone": _zoned, "now": _now, "current_timestamp": _now,
+    "localtimestamp": _now, "current_date": _now, "sequence": _sequence,
+    **dict.fromkeys(
+        ("year", "quarter", "month", "week", "day", "day_of_month", "day_of_week", "dow",
+         "day_of_year", "doy", "year_of_week", "yow", "week_of_year", "hour", "minute", "second",
+         "millisecond"),
+        _field_call,
+    ),
+}  # fmt: skip
+
+__all__ = ["INTEGER", "TIME"]
