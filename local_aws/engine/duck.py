@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,45 +24,78 @@ class Engine:
     """DuckDB, set up so that a query can reach nothing but the files its plan names."""
 
     def __init__(self, root: Path) -> None:
-        spill = root / "tmp" / "spill"
-        self._database = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "threads": THREADS,
-                "temp_directory": str(spill),
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "preserve_insertion_order": True,
-            },
-        )
-        self._database.execute("SET TimeZone = 'UTC'")
-        self._database.execute(MACROS)
-        folder = str(root).replace("'", "''")
-        self._database.execute(f"SET allowed_directories = ['{folder}']")
-        self._database.execute("SET enable_external_access = false")
-        self._database.execute("SET lock_configuration = true")
+        self._root = root
+        self._database = _open(root, careful=False)
+        self._careful: Any = None
+        self._lock = threading.Lock()
 
     def run(self) -> Run:
         """A new run."""
-        return Run(self._database.cursor())
+        return Run(self)
+
+    def connect(self, *, careful: bool) -> Any:
+        """A connection of its own; ``careful`` for statements with TRY."""
+        if not careful:
+            return self._database.cursor()
+        with self._lock:
+            if self._careful is None:
+                self._careful = _open(self._root, careful=True)
+        return self._careful.cursor()
 
     def close(self) -> None:
         """Close DuckDB."""
         self._database.close()
+        if self._careful is not None:
+            self._careful.close()
+
+
+def _open(root: Path, *, careful: bool) -> Any:
+    """A DuckDB instance.
+
+    DuckDB 2.0 computes a subexpression that occurs twice once, before and so outside of a TRY
+    around it; the careful instance does not.
+    """
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "threads": THREADS,
+            "temp_directory": str(root / "tmp" / f"spill-{int(careful)}"),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    database.execute(MACROS)
+    if careful:
+        database.execute("SET disabled_optimizers = 'common_subexpressions'")
+    folder = str(root).replace("'", "''")
+    database.execute(f"SET allowed_directories = ['{folder}']")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
 
 
 class Run:
     """One query's connection and counters."""
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.connection = engine.connect(careful=False)
+        self._careful = False
         self.bytes_scanned = 0
         self.byte_limit: int | None = None
         self.sql: list[str] = []
+        self.stopped = False
 
     def execute(self, sql: str) -> Any:
         """Run DuckDB's SQL; its errors come back in Athena's words."""
+        if self.stopped:
+            raise Cancelled
+        if not self._careful and "TRY(" in sql:
+            self.connection.close()
+            self.connection = self._engine.connect(careful=True)
+            self._careful = True
         self.sql.append(sql)
         with translated():
             return self.connection.execute(sql)
@@ -82,6 +116,7 @@ class Run:
 
     def interrupt(self) -> None:
         """Stop what runs; from another thread."""
+        self.stopped = True
         with contextlib.suppress(Exception):
             self.connection.interrupt()
 
