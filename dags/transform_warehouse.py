@@ -57,6 +57,7 @@ def transform_warehouse() -> None:
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.BUILD,
+            emit_datasets=False,  # nobody waits for a single model; an event costs each task 3 s
             # A test that needs two models would otherwise run before the second one is built.
             should_detach_multiple_parents_tests=True,
         ),
