@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from local_aws.athena_errors import AthenaApiError, invalid_request, metadata_error
 from local_aws.athena_history import History
 from local_aws.athena_queries import Queries
 from local_aws.athena_workgroups import WorkGroups
-from local_aws.athena_errors import AthenaApiError, invalid_request, metadata_error
 from local_aws.glue import ACCOUNT_ID, Catalog, Json
 from local_aws.store import Store
 
@@ -27,9 +27,7 @@ class Athena:
         self._catalog = catalog
         self._history = History(store)
         self._work_groups = WorkGroups(self._history)
-        self._queries = Queries(
-            store, catalog, self._history, self._work_groups, log_sql=log_sql
-        )
+        self._queries = Queries(store, catalog, self._history, self._work_groups, log_sql=log_sql)
         # pyiceberg takes a second or two to import: not in the way of the first queries.
         threading.Thread(target=_import_iceberg, daemon=True).start()
 
@@ -56,9 +54,9 @@ class Athena:
             "StopQueryExecution": queries.stop,
             "GetQueryResults": queries.results,
             "GetQueryRuntimeStatistics": queries.runtime_statistics,
-            "ListQueryExecutions": queries.list,
+            "ListQueryExecutions": queries.list_ids,
             "GetWorkGroup": groups.get,
-            "ListWorkGroups": groups.list,
+            "ListWorkGroups": groups.list_groups,
             "CreateWorkGroup": groups.create,
             "UpdateWorkGroup": groups.update,
             "DeleteWorkGroup": groups.delete,

@@ -23,9 +23,7 @@ class AthenaApiError(Exception):
 
 def invalid_request(message: str) -> AthenaApiError:
     """InvalidRequestException."""
-    return AthenaApiError(
-        "InvalidRequestException", message, AthenaErrorCode="INVALID_INPUT"
-    )
+    return AthenaApiError("InvalidRequestException", message, AthenaErrorCode="INVALID_INPUT")
 
 
 def not_found(message: str) -> AthenaApiError:

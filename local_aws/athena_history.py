@@ -1,4 +1,4 @@
-"""What outlives the process: executions, work groups, prepared statements; in the Store's SQLite."""
+"""What outlives the process, in SQLite: executions, work groups, prepared statements."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class History:
     def unfinished(self) -> list[Json]:
         """Executions that were under way when the process ended."""
         rows = self._store.read(
-            "select body from athena_queries where body like '%\"State\": \"RUNNING\"%'"
-            " or body like '%\"State\": \"QUEUED\"%'"
+            'select body from athena_queries where body like \'%"State": "RUNNING"%\''
+            ' or body like \'%"State": "QUEUED"%\''
         )
         found = [dict(json.loads(body)) for (body,) in rows]
         return [b for b in found if b["Status"]["State"] in ("RUNNING", "QUEUED")]

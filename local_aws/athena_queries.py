@@ -65,7 +65,7 @@ class Queries:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="athena")
         for body in history.unfinished():
-            _end(body, "FAILED", "INTERNAL_ERROR: the server stopped while this query ran", (1, 200))
+            _end(body, "FAILED", "INTERNAL_ERROR: the server stopped during this query", (1, 200))
             history.save(body, None)
 
     def close(self) -> None:
@@ -291,7 +291,7 @@ class Queries:
         with self._lock:
             self._rows[query_id] = rows
             total = sum(len(r) * max(1, len(r[0]) if r else 1) for r in self._rows.values())
-            while total > CACHED_CELLS and len(self._rows) > 1 or len(self._rows) > 500:
+            while (total > CACHED_CELLS and len(self._rows) > 1) or len(self._rows) > 500:
                 _, dropped = self._rows.popitem(last=False)
                 total -= len(dropped) * max(1, len(dropped[0]) if dropped else 1)
 
@@ -338,7 +338,7 @@ class Queries:
         elif live.body["Status"]["State"] == "QUEUED":
             _end(live.body, "CANCELLED", "Query cancelled by user")
 
-    def list(self, payload: Json) -> Json:
+    def list_ids(self, payload: Json) -> Json:
         """ListQueryExecutions, newest first."""
         group = payload.get("WorkGroup") or PRIMARY
         self._groups.find(group)

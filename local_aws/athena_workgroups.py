@@ -33,7 +33,7 @@ class WorkGroups:
         """GetWorkGroup."""
         return {"WorkGroup": self.find(payload["WorkGroup"])}
 
-    def list(self, payload: Json) -> Json:
+    def list_groups(self, payload: Json) -> Json:
         """ListWorkGroups."""
         return {
             "WorkGroups": [

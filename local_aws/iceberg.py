@@ -7,7 +7,6 @@ one that was read, so of many who commit at once one wins and the others hear of
 from __future__ import annotations
 
 import io
-import json
 import uuid
 from collections.abc import Iterable
 from functools import lru_cache
@@ -31,7 +30,7 @@ from local_aws.glue import Catalog, GlueError, Json
 from local_aws.store import Store
 
 
-class StoreFileIO(FileIO):
+class StoreFileIO(FileIO):  # type: ignore[misc]  # pyiceberg is not typed for us
     """Reads objects of the Store by their URI; what is written waits for the commit.
 
     So manifests, metadata and the catalogue change in one transaction, and a commit that fails
@@ -63,7 +62,7 @@ class StoreFileIO(FileIO):
             self.store.put(*Store.parse_uri(uri), data)
 
 
-class _Input(InputFile):
+class _Input(InputFile):  # type: ignore[misc]
     def __init__(self, location: str, files: StoreFileIO) -> None:
         super().__init__(location)
         self._files = files
@@ -110,7 +109,7 @@ class _Stream(io.BytesIO):
         self.close()
 
 
-class _Output(OutputFile):
+class _Output(OutputFile):  # type: ignore[misc]
     def __init__(self, location: str, files: StoreFileIO) -> None:
         super().__init__(location)
         self._files = files
@@ -119,7 +118,7 @@ class _Output(OutputFile):
         return len(self.to_input_file())
 
     def exists(self) -> bool:
-        return self.to_input_file().exists()
+        return bool(self.to_input_file().exists())
 
     def to_input_file(self) -> InputFile:
         return _Input(self.location, self._files)
@@ -128,7 +127,7 @@ class _Output(OutputFile):
         return _Stream(self._files, self.location)
 
 
-class TableCatalog(NoopCatalog):
+class TableCatalog(NoopCatalog):  # type: ignore[misc]
     """Commits one table; ``strict`` allows no other commit since the table was read."""
 
     def __init__(
@@ -170,11 +169,10 @@ class TableCatalog(NoopCatalog):
         self, metadata: TableMetadata, glue: Json | None, before: str | None
     ) -> CommitTableResponse:
         number = int(before.rsplit("/", 1)[-1].split("-", 1)[0]) + 1 if before else 0
-        location = f"{metadata.location.rstrip('/')}/metadata/{number:05d}-{uuid.uuid4()}.metadata.json"
+        folder = f"{metadata.location.rstrip('/')}/metadata"
+        location = f"{folder}/{number:05d}-{uuid.uuid4()}.metadata.json"
         text = metadata.model_dump_json(exclude_none=True, by_alias=True)
-        self._store.put(
-            *Store.parse_uri(location), text.encode(), content_type="application/json"
-        )
+        self._store.put(*Store.parse_uri(location), text.encode(), content_type="application/json")
         body = table_input(self._table, metadata, location, glue, before)
         try:
             if glue is None:
@@ -246,7 +244,9 @@ def _files(store: Store, manifest_list: str) -> tuple[DataFile, ...]:
     return tuple(found)
 
 
-def data_files(store: Store, metadata: TableMetadata, snapshot_id: int | None = None) -> list[DataFile]:
+def data_files(
+    store: Store, metadata: TableMetadata, snapshot_id: int | None = None
+) -> list[DataFile]:
     """The data files of the current (or another) snapshot."""
     snapshot = (
         metadata.current_snapshot() if snapshot_id is None
@@ -320,6 +320,3 @@ def table_input(
     if glue and glue.get("Description"):
         body["Description"] = glue["Description"]
     return body
-
-
-__all__ = ["StoreFileIO", "TableCatalog", "data_files", "json", "load", "metadata_of"]

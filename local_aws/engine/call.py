@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
-
 from local_aws.engine import tree
-from local_aws.engine.casts import coerce
+from local_aws.engine.casts import coerce, convert
+from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.functions import FUNCTIONS
+from local_aws.engine.json_path import json_path
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.signatures import Bindings, Overload, Pattern, bind, is_exact, resolve
 from local_aws.engine.special import SPECIAL
-from local_aws.engine.types import BOOLEAN, UNKNOWN, Type, coerces, common
-
-if TYPE_CHECKING:
-    from local_aws.engine.compile_expression import ExpressionCompiler
+from local_aws.engine.types import BOOLEAN, UNKNOWN, VARCHAR, Type, array, coerces, common
 
 
 class Argument:
@@ -35,41 +31,14 @@ class Argument:
                 refuse("This argument must be a constant here")
             return self.value.sql
         if form == "text":
-            from local_aws.engine.casts import _convert
-            from local_aws.engine.types import VARCHAR, array
-
-            return _convert(self.value.sql, self.value.type, array(VARCHAR), safe=False)
+            return convert(self.value.sql, self.value.type, array(VARCHAR), safe=False)
         return self.forms[form]
 
 
-def json_path(value: Value) -> str:
-    """A literal JSON path in DuckDB's spelling; paths that may match several are refused."""
-    import re
+class CallCompiler(Compiler):
+    """Compiles ``tree.Call`` with all that may stand in and behind its parentheses."""
 
-    if not isinstance(value.literal, str):
-        refuse("A JSON path must be a literal here")
-    path = value.literal
-    if not path.startswith("$"):
-        path = "$." + path if not path.startswith("[") else "$" + path
-    steps = re.findall(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\"((?:[^\"\\])*)\"\]", path[1:])
-    rebuilt = "".join(f".{a}" if a else f"[{b}]" if b else f'["{c}"]' for a, b, c in steps)
-    if rebuilt != path[1:]:
-        refuse(f"JSON path {path} is not supported here")
-    duck = "$" + "".join(f'."{a or c}"' if not b else f"[{b}]" for a, b, c in steps)
-    return "'" + duck.replace("'", "''") + "'"
-
-
-class CallCompiler:
-    """Compiles ``tree.Call``. Mixed into the expression compiler."""
-
-    now: datetime
-    """When the query started, UTC; every ``now()`` in it is this instant."""
-
-    parameters: list[tree.Expr]
-    names: int
-    windows: list[dict[str, tree.Window]]
-
-    def call(self: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:  # type: ignore[misc]
+    def call(self, node: tree.Call, scope: Scope) -> Value:
         """One call."""
         special = SPECIAL.get(node.name)
         if special is not None:
@@ -87,15 +56,14 @@ class CallCompiler:
             return Value(f"count(*){self.tail(node, scope)}", Type("bigint"))
         if kind == "window" and node.window is None:
             raise QueryError(
-                "EXPRESSION_NOT_AGGREGATE", f"Window function {node.name} requires an OVER clause",
+                "EXPRESSION_NOT_AGGREGATE",
+                f"Window function {node.name} requires an OVER clause",
                 node.at,
             )
         self._plain_only(node, kind != "scalar")
         overload, values, bindings, lambdas = self._choose(node, overloads, scope)
         result = resolve(overload.result, _first(overload, values), bindings) or UNKNOWN
-        args = [
-            Argument(v, lambdas.get(i, {})) for i, v in enumerate(values)
-        ]
+        args = [Argument(v, lambdas.get(i, {})) for i, v in enumerate(values)]
         extra = {}
         if kind != "scalar":
             order = self.sort_list(node.order_by, scope)
@@ -123,14 +91,12 @@ class CallCompiler:
                 "FUNCTION_NOT_AGGREGATE", f"{node.name} is not an aggregation function", node.at
             )
         if node.within_group and node.name != "listagg":
-            raise QueryError(
-                "SYNTAX_ERROR", "mismatched input 'WITHIN'. Expecting: <EOF>", node.at
-            )
+            raise QueryError("SYNTAX_ERROR", "mismatched input 'WITHIN'. Expecting: <EOF>", node.at)
 
     # ------------------------------------------------------------------ overloads
 
     def _choose(
-        self: ExpressionCompiler,  # type: ignore[misc]
+        self,
         node: tree.Call,
         overloads: list[Overload],
         scope: Scope,
@@ -180,7 +146,7 @@ class CallCompiler:
     # ------------------------------------------------------------------ lambdas
 
     def lambda_body(
-        self: ExpressionCompiler,  # type: ignore[misc]
+        self,
         node: tree.Expr,
         kinds: list[Type],
         scope: Scope,
@@ -195,17 +161,12 @@ class CallCompiler:
                 f"{len(node.params)}", node.at,
             )  # fmt: skip
         if names is None:
-            names = []
-            for _ in kinds:
-                self.names += 1
-                names.append(f"v{self.names}_")
-        fields = [
-            Field(p, t, sql) for p, t, sql in zip(node.params, kinds, names, strict=True)
-        ]
+            names = [self.next_name("v") for _ in kinds]
+        fields = [Field(p, t, sql) for p, t, sql in zip(node.params, kinds, names, strict=True)]
         return names, self.expr(node.body, Scope(fields, scope))
 
     def _lambda_forms(
-        self: ExpressionCompiler,  # type: ignore[misc]
+        self,
         node: tree.Lambda,
         param: Pattern,
         bindings: Bindings,
@@ -228,11 +189,8 @@ class CallCompiler:
             body = coerce(body, merged)
         forms = {"plain": f"lambda {', '.join(names)}: {body.sql}"}
         if len(kinds) == 2:
-            self.names += 1
-            entry = f"v{self.names}_"
-            _, over = self.lambda_body(
-                node, kinds, scope, [f"{entry}.key", f"{entry}.value"]
-            )
+            entry = self.next_name("v")
+            _, over = self.lambda_body(node, kinds, scope, [f"{entry}.key", f"{entry}.value"])
             forms["entry"] = f"lambda {entry}: {over.sql}"
             pack = "struct_pack(key := {}, value := {})"
             forms["keep_key"] = f"lambda {entry}: {pack.format(f'{entry}.key', over.sql)}"
@@ -241,7 +199,7 @@ class CallCompiler:
 
     # ------------------------------------------------------------------ FILTER, OVER, ORDER BY
 
-    def tail(self: ExpressionCompiler, node: tree.Call, scope: Scope) -> str:  # type: ignore[misc]
+    def tail(self, node: tree.Call, scope: Scope) -> str:
         """`` FILTER (...) OVER (...)``."""
         sql = ""
         if node.filter is not None:
@@ -250,7 +208,7 @@ class CallCompiler:
             sql += f" OVER ({self.window(node.window, scope)})"
         return sql
 
-    def window(self: ExpressionCompiler, node: tree.Window, scope: Scope) -> str:  # type: ignore[misc]
+    def window(self, node: tree.Window, scope: Scope) -> str:
         """What stands in OVER."""
         parts = []
         partition, order = node.partition_by, node.order_by
@@ -278,7 +236,7 @@ class CallCompiler:
         return " ".join(parts)
 
     def _bound(
-        self: ExpressionCompiler,  # type: ignore[misc]
+        self,
         bound: tuple[str, tree.Expr | None],
         scope: Scope,
     ) -> str:
@@ -295,14 +253,14 @@ class CallCompiler:
         return f"{value.sql} {word}"
 
     def sort_list(
-        self: ExpressionCompiler,  # type: ignore[misc]
+        self,
         items: list[tree.SortItem],
         scope: Scope,
     ) -> str:
         """``a ASC NULLS LAST, ...``."""
         return ", ".join(self.sort_sql(self.expr(i.expr, scope), i) for i in items)
 
-    def sort_sql(self: ExpressionCompiler, value: Value, item: tree.SortItem) -> str:  # type: ignore[misc]
+    def sort_sql(self, value: Value, item: tree.SortItem) -> str:
         """One sort key."""
         if not value.type.is_orderable:
             raise QueryError(

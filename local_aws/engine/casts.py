@@ -5,10 +5,7 @@ from __future__ import annotations
 from local_aws.engine.errors import mismatch
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
-    BIGINT,
     DOUBLE,
-    JSON,
-    VARCHAR,
     Type,
     as_decimal,
     coerces,
@@ -20,7 +17,7 @@ def coerce(value: Value, kind: Type) -> Value:
     """``value`` as ``kind``, to which its type is known to coerce."""
     if value.type == kind:
         return value
-    return Value(_convert(value.sql, value.type, kind, safe=False), kind, value.literal)
+    return Value(convert(value.sql, value.type, kind, safe=False), kind, value.literal)
 
 
 def explicit(value: Value, kind: Type, at: int, *, safe: bool) -> Value:
@@ -29,7 +26,7 @@ def explicit(value: Value, kind: Type, at: int, *, safe: bool) -> Value:
         return value
     if not _castable(value.type, kind):
         mismatch(f"Cannot cast {value.type} to {kind}", at)
-    return Value(_convert(value.sql, value.type, kind, safe=safe), kind)
+    return Value(convert(value.sql, value.type, kind, safe=safe), kind)
 
 
 _TEXT = ("varchar", "char")
@@ -51,8 +48,10 @@ def _castable(a: Type, b: Type) -> bool:
             a.is_number
         )
     if a.of or b.of:
-        return a.name == b.name and len(a.of) == len(b.of) and all(
-            _castable(x, y) for x, y in zip(a.of, b.of, strict=True)
+        return (
+            a.name == b.name
+            and len(a.of) == len(b.of)
+            and all(_castable(x, y) for x, y in zip(a.of, b.of, strict=True))
         )
     if a.name in _TEXT:
         return b.name in _FROM_TEXT and b.name != "varbinary"
@@ -66,8 +65,8 @@ def _castable(a: Type, b: Type) -> bool:
     return a.name in dates and b.name in dates
 
 
-def _convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
-    """The SQL of ``a`` as ``b``."""
+def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    """The SQL of a value of type ``a`` as ``b``, which is known to be possible."""
     cast = "TRY_CAST" if safe else "CAST"
     if a.name == "unknown":
         return f"CAST({sql} AS {b.duck})"
@@ -117,7 +116,7 @@ def _from_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     if b.name == "timestamp":
         return _rounded(local, a, b)
     if b.name in _TEXT:
-        return f"({_timestamp_text(local, a)} || ' ' || ({sql}).z)"
+        return f"({timestamp_text(local, a)} || ' ' || ({sql}).z)"
     raise AssertionError(b)
 
 
@@ -131,18 +130,16 @@ def _convert_nested(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     if a.duck == b.duck and not _needs_walk(a, b):
         return sql
     if a.name == "array":
-        inner = _convert("x_", a.of[0], b.of[0], safe=safe)
+        inner = convert("x_", a.of[0], b.of[0], safe=safe)
         return f"list_transform({sql}, lambda x_: {inner})"
     if a.name == "row":
         parts = ", ".join(
-            f"{quote(new)} := " + _convert(f"struct_extract({sql}, '{old}')", x, y, safe=safe)
-            for old, new, x, y in zip(
-                a.struct_names, b.struct_names, a.of, b.of, strict=True
-            )
+            f"{quote(new)} := " + convert(f"struct_extract({sql}, '{old}')", x, y, safe=safe)
+            for old, new, x, y in zip(a.struct_names, b.struct_names, a.of, b.of, strict=True)
         )
         return f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE struct_pack({parts}) END"
-    keys = _convert("x_", a.of[0], b.of[0], safe=safe)
-    values = _convert("x_", a.of[1], b.of[1], safe=safe)
+    keys = convert("x_", a.of[0], b.of[0], safe=safe)
+    values = convert("x_", a.of[1], b.of[1], safe=safe)
     return (
         f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE "
         f"map(list_transform(map_keys({sql}), lambda x_: {keys}), "
@@ -175,9 +172,7 @@ def _from_text(sql: str, b: Type, *, safe: bool) -> str:
             f"'{b}', {str(safe).lower()})"
         )
     elif b.name == "boolean":
-        checked = (
-            f"local_check(lower({sql}), 't|true|1|f|false|0', '{b}', {str(safe).lower()})"
-        )
+        checked = f"local_check(lower({sql}), 't|true|1|f|false|0', '{b}', {str(safe).lower()})"
     elif b.name == "date":
         checked = (
             f"local_check(trim({sql}), '[+-]?[0-9]+-[0-9]{{1,2}}-[0-9]{{1,2}}', "
@@ -200,7 +195,7 @@ def _to_text(sql: str, a: Type) -> str:
     if a.name in _TEXT:
         return sql
     if a.name == "timestamp":
-        return _timestamp_text(sql, a)
+        return timestamp_text(sql, a)
     if a.name in ("double", "real"):
         return f"local_double_text(CAST({sql} AS {'DOUBLE' if a == DOUBLE else 'FLOAT'}))"
     if a.name == "json":
@@ -208,7 +203,8 @@ def _to_text(sql: str, a: Type) -> str:
     return f"CAST({sql} AS VARCHAR)"
 
 
-def _timestamp_text(sql: str, a: Type) -> str:
+def timestamp_text(sql: str, a: Type) -> str:
+    """A timestamp as text, with all its digits."""
     digits = a.numbers[0]
     if digits == 0:
         return f"strftime({sql}, '%Y-%m-%d %H:%M:%S')"
@@ -220,7 +216,7 @@ def _timestamp_text(sql: str, a: Type) -> str:
 def _json_ready(sql: str, a: Type) -> str:
     """What ``to_json`` should see, so that times are written as Trino does."""
     if a.name in ("timestamp",):
-        return _timestamp_text(sql, a)
+        return timestamp_text(sql, a)
     if a.name == "date":
         return f"CAST({sql} AS VARCHAR)"
     return sql
@@ -236,6 +232,3 @@ def unscaled(value: Value) -> str:
     if precision <= 18:
         return f"CAST({sql} * CAST({10**scale} AS DECIMAL({scale + 1},0)) AS HUGEINT)"
     return f"CAST(replace(CAST({sql} AS VARCHAR), '.', '') AS HUGEINT)"
-
-
-__all__ = ["BIGINT", "JSON", "VARCHAR", "coerce", "explicit", "unscaled"]

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import date, datetime
 
 from local_aws.engine import arithmetic, tree
-from local_aws.engine.call import CallCompiler
 from local_aws.engine.casts import coerce, explicit
+from local_aws.engine.compile_literal import LiteralCompiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.macros import family
-from local_aws.engine.scope import Field, Scope, Value
+from local_aws.engine.scope import Scope, Value
 from local_aws.engine.special_text import concat
 from local_aws.engine.tree import Expr
 from local_aws.engine.types import (
     BIGINT,
     BOOLEAN,
-    DATE,
-    DAY_TO_SECOND,
-    DOUBLE,
     INTEGER,
     UNKNOWN,
-    VARBINARY,
-    YEAR_TO_MONTH,
     Type,
     array,
     coerces,
     common,
-    decimal,
     parse_type,
     quote,
+    quote_text,
 )
 
-_MILLISECONDS = {"second": 1000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000,
-                 "week": 604_800_000}  # fmt: skip
 
-
-def text(value: str) -> str:
-    """A DuckDB string literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-class ExpressionCompiler(CallCompiler):
+class ExpressionCompiler(LiteralCompiler):
     """Everything that is a value, but for function calls (``call``) and queries (subclass)."""
 
     def expr(self, node: Expr, scope: Scope) -> Value:
@@ -57,10 +42,6 @@ class ExpressionCompiler(CallCompiler):
         if value.type not in (BOOLEAN, UNKNOWN):
             mismatch(f"{what} must evaluate to a boolean: actual type {value.type}", node.at)
         return coerce(value, BOOLEAN).sql
-
-    def concat(self, values: list[Value], at: int) -> Value:
-        """``||``."""
-        return concat(self, values, at)
 
     def unify(self, values: list[Value], message: str, at: int) -> list[Value]:
         """All values as their common type."""
@@ -114,108 +95,9 @@ class ExpressionCompiler(CallCompiler):
             index = lowered.index(name)
             struct_name = value.type.struct_names[index]
             value = Value(
-                f"struct_extract({value.sql}, {text(struct_name)})", value.type.of[index]
+                f"struct_extract({value.sql}, {quote_text(struct_name)})", value.type.of[index]
             )
         return value
-
-    # ------------------------------------------------------------------ literals
-
-    def _literal(self, node: tree.Literal, scope: Scope) -> Value:
-        kind, shown = node.kind, node.value
-        if kind == "null":
-            return Value("NULL", UNKNOWN, is_null=True)
-        if kind == "boolean":
-            return Value(shown, BOOLEAN, shown == "true")
-        if kind == "string":
-            return Value(text(shown), Type("varchar", (len(shown),)), shown)
-        if kind == "binary":
-            return Value(f"unhex('{shown}')", VARBINARY)
-        if kind == "double":
-            return Value(f"CAST('{shown}' AS DOUBLE)", DOUBLE, float(shown))
-        if kind == "integer":
-            number = int(shown)
-            if number >= 2**63:
-                raise QueryError("SYNTAX_ERROR", f"Invalid numeric literal: {shown}", node.at)
-            found = INTEGER if number < 2**31 else BIGINT
-            return Value(f"CAST({number} AS {found.duck})", found, number)
-        return self._decimal(shown)
-
-    def _decimal(self, shown: str) -> Value:
-        whole, _, fraction = shown.lstrip("+-").partition(".")
-        precision = max(1, len(whole.lstrip("0")) + len(fraction))
-        if precision > 38:
-            refuse(f"Invalid decimal literal: {shown}")
-        kind = decimal(precision, len(fraction))
-        return Value(f"CAST('{shown.rstrip('.')}' AS {kind.duck})", kind)
-
-    def _typed(self, node: tree.TypedLiteral, scope: Scope) -> Value:
-        name, shown = node.type_name, node.value
-        if name == "date":
-            self._check_date(shown, node.at, "date")
-            return Value(f"DATE {text(shown.strip())}", DATE, shown.strip())
-        if name == "timestamp":
-            return self._timestamp(shown.strip(), node.at)
-        if name == "decimal":
-            if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", shown):
-                raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid DECIMAL", node.at)
-            return self._decimal(shown)
-        if name == "json":
-            return Value(f"CAST(json({text(shown)}) AS JSON)", Type("json"))
-        try:
-            kind = parse_type(name)
-        except ValueError:
-            refuse(f"{name.upper()} literals are not supported here", node.at)
-        return explicit(Value(text(shown), Type("varchar")), kind, node.at, safe=False)
-
-    def _check_date(self, shown: str, at: int, kind: str) -> None:
-        try:
-            if not re.fullmatch(r"\d+-\d{1,2}-\d{1,2}", shown.strip()):
-                raise ValueError(shown)
-            year, month, day = map(int, shown.strip().split("-"))
-            date(min(year, 9999), month, day)
-        except ValueError:
-            raise QueryError(
-                "INVALID_LITERAL", f"'{shown}' is not a valid {kind} literal", at
-            ) from None
-
-    def _timestamp(self, shown: str, at: int) -> Value:
-        match = re.fullmatch(
-            r"(\d+-\d{1,2}-\d{1,2})(?: (\d{1,2}:\d{1,2}(?::\d{1,2}(?:\.(\d+))?)?))?"
-            r"(?: ?([+-]\d{1,2}:\d{2}|[A-Za-z][\w/+-]*))?",
-            shown,
-        )
-        if match is None:
-            raise QueryError(
-                "INVALID_LITERAL", f"'{shown}' is not a valid timestamp literal", at
-            )
-        day, clock, fraction, zone = match.groups()
-        self._check_date(day, at, "timestamp")
-        digits = len(fraction or "")
-        if digits > 6:
-            refuse("Timestamps finer than microseconds are not supported here", at)
-        wall = f"TIMESTAMP {text(f'{day} {clock}' if clock else day)}"
-        if zone is None:
-            return Value(wall, Type("timestamp", (digits,)), shown)
-        return Value(
-            f"const_with_zone({wall}, {text(arithmetic.zone(zone))})",
-            Type("timestamptz", (digits,)),
-        )
-
-    def _interval(self, node: tree.IntervalLiteral, scope: Scope) -> Value:
-        if node.to is not None:
-            refuse("INTERVAL ... TO ... literals are not supported here", node.at)
-        if not re.fullmatch(r"[+-]?\d+(\.\d{1,3})?", node.value) or (
-            "." in node.value and node.unit != "second"
-        ):
-            raise QueryError(
-                "INVALID_LITERAL", f"Invalid INTERVAL {node.unit.upper()} value: {node.value}",
-                node.at,
-            )
-        if node.unit in ("month", "year"):
-            months = int(node.value) * (12 if node.unit == "year" else 1) * node.sign
-            return Value(f"CAST({months} AS BIGINT)", YEAR_TO_MONTH, months)
-        amount = round(float(node.value) * _MILLISECONDS[node.unit]) * node.sign
-        return Value(f"CAST({amount} AS BIGINT)", DAY_TO_SECOND, amount)
 
     def _parameter(self, node: tree.Parameter, scope: Scope) -> Value:
         if node.index >= len(self.parameters):
@@ -257,7 +139,7 @@ class ExpressionCompiler(CallCompiler):
         if node.op in ("=", "<>", "<", "<=", ">", ">="):
             return self.compare(node.op, left_value, right_value, node.at)
         if node.op == "||":
-            return self.concat([left_value, right_value], node.at)
+            return concat([left_value, right_value], node.at)
         return arithmetic.combine(node.op, left_value, right_value, node.at)
 
     def compare(self, op: str, left: Value, right: Value, at: int) -> Value:
@@ -283,16 +165,15 @@ class ExpressionCompiler(CallCompiler):
         kind: Type | None = common(x.type, low.type)
         kind = common(kind, high.type) if kind is not None else None
         if kind is None or not kind.is_orderable:
-            mismatch(
-                f"Cannot check if {x.type} is BETWEEN {low.type} and {high.type}", node.at
-            )
+            mismatch(f"Cannot check if {x.type} is BETWEEN {low.type} and {high.type}", node.at)
         a, b, c = (self.comparable(coerce(v, kind)) for v in (x, low, high))
         return Value(f"({a} BETWEEN {b} AND {c})", BOOLEAN)
 
     def _in_list(self, node: tree.InList, scope: Scope) -> Value:
         values = [self.expr(e, scope) for e in (node.operand, *node.items)]
         values = self.unify(
-            values, "IN value and list items must be the same type or coercible to a common type",
+            values,
+            "IN value and list items must be the same type or coercible to a common type",
             node.at,
         )
         x, *items = (self.comparable(v) for v in values)
@@ -323,9 +204,7 @@ class ExpressionCompiler(CallCompiler):
         left, right = self.expr(node.left, scope), self.expr(node.right, scope)
         kind = common(left.type, right.type)
         if kind is None:
-            mismatch(
-                f"Cannot apply operator: {left.type} IS DISTINCT FROM {right.type}", node.at
-            )
+            mismatch(f"Cannot apply operator: {left.type} IS DISTINCT FROM {right.type}", node.at)
         a, b = self.comparable(coerce(left, kind)), self.comparable(coerce(right, kind))
         return Value(f"({a} IS DISTINCT FROM {b})", BOOLEAN)
 
@@ -342,9 +221,7 @@ class ExpressionCompiler(CallCompiler):
             if operand is None:
                 conditions.append(self.condition(when, scope, "CASE WHEN clause"))
             else:
-                conditions.append(
-                    self.compare("=", operand, self.expr(when, scope), when.at).sql
-                )
+                conditions.append(self.compare("=", operand, self.expr(when, scope), when.at).sql)
         whens = " ".join(
             f"WHEN {c} THEN {r.sql}" for c, r in zip(conditions, results, strict=False)
         )
@@ -374,9 +251,7 @@ class ExpressionCompiler(CallCompiler):
 
     def _row(self, node: tree.RowLiteral, scope: Scope) -> Value:
         values = [self.expr(item, scope) for item in node.items]
-        kind = Type(
-            "row", (), tuple(v.type for v in values), tuple(None for _ in values)
-        )
+        kind = Type("row", (), tuple(v.type for v in values), tuple(None for _ in values))
         parts = ", ".join(
             f"{quote(name)} := {v.sql}" for name, v in zip(kind.struct_names, values, strict=True)
         )
@@ -386,9 +261,7 @@ class ExpressionCompiler(CallCompiler):
         base, index = self.expr(node.base, scope), self.expr(node.index, scope)
         if base.type.name == "array":
             if not index.type.is_integer:
-                mismatch(
-                    f"Cannot use {index.type} for subscript of {base.type}", node.at
-                )
+                mismatch(f"Cannot use {index.type} for subscript of {base.type}", node.at)
             index = coerce(index, BIGINT)
             return Value(f"local_subscript({base.sql}, {index.sql})", base.type.of[0])
         if base.type.name == "map":
@@ -401,7 +274,7 @@ class ExpressionCompiler(CallCompiler):
                 mismatch(f"Subscript {index.literal} is out of the row", node.at)
             name = base.type.struct_names[index.literal - 1]
             return Value(
-                f"struct_extract({base.sql}, {text(name)})", base.type.of[index.literal - 1]
+                f"struct_extract({base.sql}, {quote_text(name)})", base.type.of[index.literal - 1]
             )
         mismatch(f"Subscript operator is not applicable to {base.type}", node.at)
 
@@ -419,14 +292,6 @@ class ExpressionCompiler(CallCompiler):
         raise QueryError("SYNTAX_ERROR", "mismatched input '*'. Expecting: <expression>", node.at)
 
     # ------------------------------------------------------------------ queries as values
-
-    def touch(self, found: Field) -> Field:
-        """Note the use of a column; the query compiler looks closer."""
-        return found.touch()
-
-    def subquery(self, query: tree.Query, scope: Scope) -> tuple[str, list[Type]]:
-        """SQL and column types of a query inside an expression; from the query compiler."""
-        raise NotImplementedError
 
     def _single(self, query: tree.Query, scope: Scope, at: int) -> Value:
         sql, kinds = self.subquery(query, scope)
@@ -464,8 +329,7 @@ class ExpressionCompiler(CallCompiler):
                 f"Value expression and result of subquery must be of the same type: {left.type} "
                 f"vs {inner.type}", at,
             )  # fmt: skip
-        self.names += 1
-        name = f"q{self.names}"
+        name = self.next_name("q")
         column = self.comparable(coerce(Value(f"{name}.c0", inner.type), kind))
         wrapped = f"SELECT {column} FROM ({inner.sql}) AS {name}(c0)"
         a = self.comparable(coerce(left, kind))
@@ -477,9 +341,9 @@ class ExpressionCompiler(CallCompiler):
 _COMPILERS: dict[type, Callable[..., Value]] = {
     tree.Ident: ExpressionCompiler._ident,
     tree.Deref: ExpressionCompiler._deref,
-    tree.Literal: ExpressionCompiler._literal,
-    tree.TypedLiteral: ExpressionCompiler._typed,
-    tree.IntervalLiteral: ExpressionCompiler._interval,
+    tree.Literal: LiteralCompiler.literal,
+    tree.TypedLiteral: LiteralCompiler.typed_literal,
+    tree.IntervalLiteral: LiteralCompiler.interval_literal,
     tree.Parameter: ExpressionCompiler._parameter,
     tree.Unary: ExpressionCompiler._unary,
     tree.Binary: ExpressionCompiler._binary,
@@ -502,5 +366,3 @@ _COMPILERS: dict[type, Callable[..., Value]] = {
     tree.AtTimeZone: ExpressionCompiler._at_time_zone,
     tree.Star: ExpressionCompiler._star,
 }
-
-__all__ = ["ExpressionCompiler", "datetime", "text"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 from local_aws.engine import tree
 from local_aws.engine.casts import coerce
+from local_aws.engine.compile_expression import ExpressionCompiler
+from local_aws.engine.compiler import Column, TableUse
 from local_aws.engine.errors import QueryError, mismatch, refuse
+from local_aws.engine.parse_query import QueryParser
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.types import BIGINT, Type, common
-
-if TYPE_CHECKING:
-    from local_aws.engine.compile_query import Column, QueryCompiler
 
 
 @dataclass(slots=True)
@@ -23,10 +23,10 @@ class Compiled:
     fields: list[Field]
 
 
-class RelationCompiler:
-    """Mixed into the query compiler."""
+class RelationCompiler(ExpressionCompiler):
+    """Compiles relations."""
 
-    def relation(self: QueryCompiler, node: tree.Relation, parent: Scope | None) -> Compiled:  # type: ignore[misc]
+    def relation(self, node: tree.Relation, parent: Scope | None) -> Compiled:
         """One item of FROM."""
         if isinstance(node, tree.Aliased):
             return self._aliased(node, parent)
@@ -41,30 +41,25 @@ class RelationCompiler:
         return self._unnested(Compiled("(SELECT 1)", []), node, parent, outer=False)
 
     def _derived(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         sql: str,
         columns: list[Column],
         qualifier: tuple[str, ...],
     ) -> Compiled:
-        self.names += 1
-        alias = f"r{self.names}"
-        fields = [
-            Field(c.name, c.type, f"{alias}.c{i}", qualifier) for i, c in enumerate(columns)
-        ]
+        alias = self.next_name("r")
+        fields = [Field(c.name, c.type, f"{alias}.c{i}", qualifier) for i, c in enumerate(columns)]
         return Compiled(f"{sql} AS {alias}", fields)
 
-    def _aliased(self: QueryCompiler, node: tree.Aliased, parent: Scope | None) -> Compiled:  # type: ignore[misc]
+    def _aliased(self, node: tree.Aliased, parent: Scope | None) -> Compiled:
         inner = self.relation(node.relation, parent)
         return Compiled(inner.sql, aliased_fields(inner.fields, node))
 
     # ------------------------------------------------------------------ tables and views
 
-    def _table(self: QueryCompiler, node: tree.TableRef, parent: Scope | None) -> Compiled:  # type: ignore[misc]
+    def _table(self, node: tree.TableRef, parent: Scope | None) -> Compiled:
         if len(node.parts) == 1 and node.parts[0] in self.ctes[-1]:
             common_table = self.ctes[-1][node.parts[0]]
-            return self._derived(
-                common_table.sql_name, common_table.columns, (node.parts[0],)
-            )
+            return self._derived(common_table.sql_name, common_table.columns, (node.parts[0],))
         found = self.resolver.resolve(node.parts, node.at)
         qualifier = (found.catalog, found.database, found.name)
         if found.view is not None:
@@ -73,8 +68,6 @@ class RelationCompiler:
         assert source is not None
         if node.version is not None:
             source = source.at_version(node.version_kind or "", node.version, self)
-        from local_aws.engine.compile_query import TableUse
-
         self.names += 1
         number = self.names
         use = TableUse(source, f"r{number}")
@@ -83,24 +76,21 @@ class RelationCompiler:
         for i, (name, kind) in enumerate(source.columns):
             partition = number if i in source.partitions else None
             fields.append(
-                Field(
-                    name, kind, f"r{number}.c{i}", qualifier,
-                    lambda i=i: use.used.add(i), partition,  # type: ignore[misc]
-                )
-            )  # fmt: skip
+                Field(name, kind, f"r{number}.c{i}", qualifier, partial(use.used.add, i), partition)
+            )
         return Compiled(f"(\x00{number}\x00) AS r{number}", fields)
 
     def _view(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         node: tree.TableRef,
         text: str,
         database: str,
         qualifier: tuple[str, ...],
     ) -> Compiled:
-        from local_aws.engine.parse_query import QueryParser
-
         if self.view_depth >= 32:
-            raise QueryError("VIEW_IS_RECURSIVE", "Statement would create a recursive view", node.at)
+            raise QueryError(
+                "VIEW_IS_RECURSIVE", "Statement would create a recursive view", node.at
+            )
         if node.version is not None:
             refuse("Time travel of a view", node.at)
         parser = QueryParser(text)
@@ -123,29 +113,24 @@ class RelationCompiler:
 
     # ------------------------------------------------------------------ joins
 
-    def _join(self: QueryCompiler, node: tree.Join, parent: Scope | None) -> Compiled:  # type: ignore[misc]
+    def _join(self, node: tree.Join, parent: Scope | None) -> Compiled:
         left = self.relation(node.left, parent)
-        right_node, alias = node.right, None
+        right_node = node.right
+        alias: tree.Aliased | None = None
         if isinstance(right_node, tree.Aliased):
-            right_node, alias = right_node.relation, right_node
+            alias, right_node = right_node, right_node.relation
         if isinstance(right_node, tree.Unnest):
             return self._join_unnest(node, left, right_node, alias, parent)
         lateral = isinstance(right_node, tree.SubqueryRef) and right_node.lateral
-        right = self.relation(
-            node.right, Scope(left.fields, parent) if lateral else parent
-        )
+        right = self.relation(node.right, Scope(left.fields, parent) if lateral else parent)
         word = "LATERAL " if lateral else ""
         if node.kind == "cross":
-            return Compiled(
-                f"{left.sql} CROSS JOIN {word}{right.sql}", left.fields + right.fields
-            )
+            return Compiled(f"{left.sql} CROSS JOIN {word}{right.sql}", left.fields + right.fields)
         joined = {"inner": "INNER", "left": "LEFT", "right": "RIGHT", "full": "FULL"}[node.kind]
         if node.using:
             return self._join_using(node, joined, left, right)
         scope = Scope(left.fields + right.fields, parent)
         assert node.on is not None
-        from local_aws.engine.compile_query import conjuncts
-
         if node.kind == "inner":
             parts = [self.conjunct(part, scope, "JOIN ON clause") for part in conjuncts(node.on)]
             condition = " AND ".join(parts)
@@ -158,7 +143,7 @@ class RelationCompiler:
         )
 
     def _join_using(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         node: tree.Join,
         joined: str,
         left: Compiled,
@@ -196,7 +181,7 @@ class RelationCompiler:
     # ------------------------------------------------------------------ UNNEST
 
     def _join_unnest(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         node: tree.Join,
         left: Compiled,
         right: tree.Unnest,
@@ -218,7 +203,7 @@ class RelationCompiler:
         )
 
     def _unnested(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         left: Compiled,
         node: tree.Unnest,
         parent: Scope | None,
@@ -231,13 +216,8 @@ class RelationCompiler:
         sizes = ", ".join(f"coalesce(len({sql}), 0)" for sql in lists)
         longest = f"greatest({sizes})" if len(lists) > 1 else sizes
         if outer:
-            lists = [
-                f"CASE WHEN {longest} = 0 THEN [NULL] ELSE {sql} END" for sql in lists
-            ]
-        self.names += 1
-        inner = f"r{self.names}"
-        self.names += 1
-        over = f"r{self.names}"
+            lists = [f"CASE WHEN {longest} = 0 THEN [NULL] ELSE {sql} END" for sql in lists]
+        over = self.next_name("r")
         kept, items = [], []
         for i, field in enumerate(left.fields):
             items.append(f"{field.sql} AS k{i}")
@@ -253,13 +233,12 @@ class RelationCompiler:
                 span = f"CASE WHEN {longest} = 0 THEN [NULL] ELSE {span} END"
             items.append(f"unnest({span}) AS o")
             new.append(Field(None, BIGINT, f"{over}.o"))
-        del inner
         for use in left.fields:
-            _keep_lazily(self, use)
+            use.touch()  # the inner SELECT names them all
         return Compiled(f"(SELECT {', '.join(items)} FROM {left.sql}) AS {over}", kept + new)
 
     def _lists(
-        self: QueryCompiler,  # type: ignore[misc]
+        self,
         node: tree.Unnest,
         scope: Scope,
     ) -> tuple[list[str], list[tuple[int, str, Type, str | None]]]:
@@ -271,9 +250,7 @@ class RelationCompiler:
             if value.type.name == "array" and value.type.of[0].name == "row":
                 lists.append(value.sql)
                 row = value.type.of[0]
-                for struct, name, kind in zip(
-                    row.struct_names, row.fields, row.of, strict=True
-                ):
+                for struct, name, kind in zip(row.struct_names, row.fields, row.of, strict=True):
                     outputs.append((number, f"struct_extract({{0}}, '{struct}')", kind, name))
             elif value.type.name == "array":
                 lists.append(value.sql)
@@ -285,11 +262,6 @@ class RelationCompiler:
             else:
                 mismatch(f"Cannot unnest type: {value.type}", expr.at)
         return lists, outputs
-
-
-def _keep_lazily(compiler: QueryCompiler, field: Field) -> None:
-    """The inner SELECT names all columns of the left side, so all are read."""
-    field.touch()
 
 
 def aliased_fields(fields: list[Field], node: tree.Aliased) -> list[Field]:
@@ -319,3 +291,10 @@ def _nullable_sides(
     if kind in ("left", "full"):
         right = [replace(f, partition_of=None) for f in right]
     return left, right
+
+
+def conjuncts(node: tree.Expr) -> list[tree.Expr]:
+    """The parts of a chain of ANDs."""
+    if isinstance(node, tree.Binary) and node.op == "AND":
+        return [*conjuncts(node.left), *conjuncts(node.right)]
+    return [node]

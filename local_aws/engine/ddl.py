@@ -7,7 +7,7 @@ from typing import Any
 from local_aws.engine import statements as st
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_tables import FORMATS
-from local_aws.engine.partitions import DEFAULT_PARTITION, location_of
+from local_aws.engine.partitions import location_of
 from local_aws.engine.tables import CATALOG, is_iceberg
 from local_aws.glue import Catalog, GlueError, Json
 from local_aws.store import Store
@@ -42,9 +42,7 @@ class Ddl:
         database, name = self.name(parts)
         table = self.catalog.get_table(database, name)
         if table is None:
-            raise QueryError(
-                "FAILED: SemanticException", f"Table not found {database}.{name}"
-            )
+            raise QueryError("FAILED: SemanticException", f"Table not found {database}.{name}")
         return table
 
     # ------------------------------------------------------------------ databases
@@ -69,7 +67,8 @@ class Ddl:
     def drop(self, node: st.Drop) -> Json | None:
         """DROP; returns the Iceberg table whose files must go too."""
         if node.what == "database":
-            return self._drop_database(node)
+            self._drop_database(node)
+            return None
         database, name = self.name(node.name)
         table = self.catalog.get_table(database, name)
         if table is None:
@@ -171,9 +170,7 @@ class Ddl:
         )
 
     def _with_columns(self, table: Json, columns: list[Json]) -> None:
-        self._update(
-            table, StorageDescriptor={**table["StorageDescriptor"], "Columns": columns}
-        )
+        self._update(table, StorageDescriptor={**table["StorageDescriptor"], "Columns": columns})
 
     def _add_columns(self, node: st.AlterTable, table: Json) -> None:
         have = table["StorageDescriptor"]["Columns"]
@@ -311,6 +308,3 @@ def _format_of(node: st.CreateTable) -> str:
     if node.stored_as == "json":
         return "json"
     return refuse(f"Tables STORED AS {str(node.stored_as).upper()} are not supported here")
-
-
-__all__ = ["DEFAULT_PARTITION", "Ddl", "as_input"]

@@ -111,7 +111,8 @@ class Run:
         self.bytes_scanned += size
         if self.byte_limit is not None and self.bytes_scanned > self.byte_limit:
             raise QueryError(
-                "EXCEEDED_SCAN_LIMIT", f"Query exceeded the bytes scanned limit of {self.byte_limit}"
+                "EXCEEDED_SCAN_LIMIT",
+                f"Query exceeded the bytes scanned limit of {self.byte_limit}",
             )
 
     def interrupt(self) -> None:

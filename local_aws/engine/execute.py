@@ -9,8 +9,9 @@ from typing import Any
 
 from local_aws.engine import statements as st
 from local_aws.engine import tree
-from local_aws.engine.compile_query import QueryCompiler, Rel
-from local_aws.engine.ddl import Ddl, as_input
+from local_aws.engine.compile_query import QueryCompiler
+from local_aws.engine.compiler import Rel
+from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_tables import HiveTables
@@ -134,12 +135,9 @@ class _Execution:
             refuse("EXPLAIN of other than a query is not supported here")
         compiler = self.compiler()
         compiler.query(inner.query)
-        tables = sorted(
-            ".".join(use.alias for use in [table]) for table in compiler.tables.values()
-        )
-        lines = ["Query Plan", f"Valid; reads {len(tables)} tables. Athena's own plan is not made."]
-        column = column_info("Query Plan", Type("varchar"))
-        return Outcome([column], iter([[line] for line in lines[1:]]))
+        line = f"Valid; reads {len(compiler.tables)} tables. Athena's own plan is not made here."
+        rows: list[Row] = [[line]]
+        return Outcome([column_info("Query Plan", Type("varchar"))], iter(rows))
 
     # ------------------------------------------------------------------ CTAS, views, INSERT
 
@@ -170,9 +168,7 @@ class _Execution:
             )
             return _written(count)
         hive = HiveTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
-        return _written(
-            hive.create_as(node, name, rel, sql, properties, self.c.default_location)
-        )
+        return _written(hive.create_as(node, name, rel, sql, properties, self.c.default_location))
 
     def _create_view(self, node: st.CreateView) -> Outcome:
         database, name = self.target(node.view, None)
@@ -243,7 +239,9 @@ class _Execution:
         database, name = resolver.qualify(node.table, None)
         table = resolver.table(database, name, None)
         if not is_iceberg(table):
-            raise QueryError("NOT_SUPPORTED", f"{node.subkind} is only supported for Iceberg tables")
+            raise QueryError(
+                "NOT_SUPPORTED", f"{node.subkind} is only supported for Iceberg tables"
+            )
         from local_aws.engine.iceberg_tables import IcebergTables
 
         iceberg = IcebergTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
@@ -295,6 +293,3 @@ def _written(count: int) -> Outcome:
 def _lines(names: list[str], lines: list[str]) -> Outcome:
     columns = [{**column_info(name, Type("varchar")), "Type": "string"} for name in names]
     return Outcome(columns, None, lines)
-
-
-__all__ = ["Context", "Outcome", "as_input", "execute"]

@@ -9,7 +9,7 @@ from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.footers import footer
 from local_aws.engine.partitions import DEFAULT_PARTITION, Partition, find_partitions
 from local_aws.engine.tables import Reader, Source, empty, glue_columns
-from local_aws.engine.types import Type, quote
+from local_aws.engine.types import Type, quote, quote_text
 from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
@@ -20,11 +20,6 @@ class File:
 
     info: ObjectInfo
     values: tuple[str, ...]
-
-
-def text(value: str) -> str:
-    """A DuckDB string literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 class HiveSource(Source):
@@ -50,8 +45,9 @@ class HiveSource(Source):
         for file in files:
             groups.setdefault(file.values, []).append(file)
         read = self._read_json if self.format == "json" else self._read_text
+        named = {i: f"c{i}" for i in used if i < self.plain}
         return " UNION ALL ".join(
-            f"SELECT {self._items(used, values, read_items(used, self.plain))} FROM {read(members, used)}"
+            f"SELECT {self._items(used, values, named)} FROM {read(members, used)}"
             for values, members in groups.items()
         )
 
@@ -120,7 +116,7 @@ class HiveSource(Source):
                     sources[i] = f"CAST({quote(name)} AS {kind.duck})"
                 continue
             sources[i] = foot.read_as(name, kind)
-        listed = ", ".join(text(str(f.info.path)) for f in files)
+        listed = ", ".join(quote_text(str(f.info.path)) for f in files)
         options = "hive_partitioning=false"
         if hive:
             kinds = ", ".join(f"{quote(n)}: VARCHAR" for n, _ in self.columns[self.plain :])
@@ -131,10 +127,10 @@ class HiveSource(Source):
     def _items(self, used: set[int], values: tuple[str, ...], sources: dict[int, str]) -> str:
         items = []
         for i in sorted(used):
-            name, kind = self.columns[i]
             if i in sources:
                 items.append(f"{sources[i]} AS c{i}")
             else:
+                kind = self.columns[i][1]
                 value = partition_value(values[i - self.plain], kind)
                 items.append(f"CAST({value} AS {kind.duck}) AS c{i}")
         return ", ".join(items) or "1 AS x"
@@ -147,9 +143,10 @@ class HiveSource(Source):
             names = [(0, *self.columns[0])]
         spelled = _json_keys(files, [name for _, name, _ in names])
         columns = ", ".join(
-            f"{text(spelled.get(name, name))}: {text(_json_type(kind))}" for _, name, kind in names
+            f"{quote_text(spelled.get(name, name))}: {quote_text(_json_type(kind))}"
+            for _, name, kind in names
         )
-        listed = ", ".join(text(str(f.info.path)) for f in files)
+        listed = ", ".join(quote_text(str(f.info.path)) for f in files)
         inner = ", ".join(
             f"{_from_json(quote(spelled.get(name, name)), kind)} AS c{i}" for i, name, kind in names
         )
@@ -160,8 +157,8 @@ class HiveSource(Source):
 
     def _read_text(self, files: list[File], used: set[int]) -> str:
         options = self._text_options()
-        columns = ", ".join(f"{text(f'c{i}')}: 'VARCHAR'" for i in range(self.plain))
-        listed = ", ".join(text(str(f.info.path)) for f in files)
+        columns = ", ".join(f"{quote_text(f'c{i}')}: 'VARCHAR'" for i in range(self.plain))
+        listed = ", ".join(quote_text(str(f.info.path)) for f in files)
         reader = (
             f"read_csv([{listed}], columns={{{columns}}}, {options}, header=false, "
             "auto_detect=false, null_padding=true, strict_mode=false, hive_partitioning=false)"
@@ -197,14 +194,9 @@ class HiveSource(Source):
             refuse(f"A delimiter of {len(delimiter)} characters is not supported here")
         escape = quoting if escape not in ("", '"', "'") and not quoting else escape
         return (
-            f"delim={text(delimiter)}, quote={text(quoting)}, escape={text(escape)}, "
-            f"nullstr={text(null)}, skip={skip}"
+            f"delim={quote_text(delimiter)}, quote={quote_text(quoting)}, "
+            f"escape={quote_text(escape)}, nullstr={quote_text(null)}, skip={skip}"
         )
-
-
-def read_items(used: set[int], plain: int) -> dict[int, str]:
-    """Columns that the reader below names already."""
-    return {i: f"c{i}" for i in used if i < plain}
 
 
 def is_data(rest: str) -> bool:
@@ -214,7 +206,7 @@ def is_data(rest: str) -> bool:
 
 def partition_value(value: str, kind: Type) -> str:
     """A partition's text as SQL."""
-    return "NULL" if value == DEFAULT_PARTITION else f"CAST({text(value)} AS {kind.duck})"
+    return "NULL" if value == DEFAULT_PARTITION else f"CAST({quote_text(value)} AS {kind.duck})"
 
 
 def _json_type(kind: Type) -> str:
@@ -240,13 +232,14 @@ def _json_keys(files: list[File], names: list[str]) -> dict[str, str]:
             first = json.loads(line)
         except ValueError:
             raise QueryError(
-                "HIVE_BAD_DATA", f"Error parsing JSON in {file.info.uri}: Row is not a valid JSON Object"
+                "HIVE_BAD_DATA",
+                f"Error parsing JSON in {file.info.uri}: Row is not a valid JSON Object",
             ) from None
         for key in first if isinstance(first, dict) else ():
             lowered = key.lower()
-            if lowered in names and key != lowered:
-                if spelled.setdefault(lowered, key) != key:
-                    refuse(f"Files that spell the key {key} differently")
+            clash = key != lowered and spelled.setdefault(lowered, key) != key
+            if lowered in names and clash:
+                refuse(f"Files that spell the key {key} differently are not supported here")
     return spelled
 
 

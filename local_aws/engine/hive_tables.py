@@ -7,14 +7,15 @@ from typing import Any
 
 from local_aws.engine import statements as st
 from local_aws.engine.casts import coerce
-from local_aws.engine.compile_query import QueryCompiler, Rel
+from local_aws.engine.compile_query import QueryCompiler
+from local_aws.engine.compiler import Rel
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_source import storage_format
 from local_aws.engine.partitions import location_of
 from local_aws.engine.scope import Value
 from local_aws.engine.tables import glue_columns
-from local_aws.engine.types import Type, coerces, parse_type
+from local_aws.engine.types import Type, coerces
 from local_aws.engine.writing import (
     Output,
     check_columns,
@@ -135,9 +136,7 @@ class HiveTables:
         with self.store.write():
             if self.catalog.get_table(*name) is None:
                 raise QueryError("TABLE_NOT_FOUND", f"Table '{'.'.join(name)}' does not exist")
-            found = place(
-                self.store, location, written, [n for n, _ in columns[plain:]], self.now
-            )
+            found = place(self.store, location, written, [n for n, _ in columns[plain:]], self.now)
             if str(parameters.get("projection.enabled", "")).lower() != "true":
                 self._add_partitions(name, table, found)
         return sum(file.rows for file in written)
@@ -152,7 +151,8 @@ class HiveTables:
         for name in given:
             if name not in names:
                 raise QueryError(
-                    "COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {name}",
+                    "COLUMN_NOT_FOUND",
+                    f"Insert column name does not exist in target table: {name}",
                     node.table.at,
                 )
         if len(set(given)) != len(given):
@@ -267,6 +267,3 @@ def table_input(
         },
         "PartitionKeys": [{"Name": n, "Type": t.glue} for n, t in partitions],
     }
-
-
-__all__ = ["FORMATS", "HiveTables", "parse_type"]

@@ -52,8 +52,7 @@ class _Merge:
         alias = node.alias or glue["Name"]
         qualifier = (alias,) if node.alias else (CATALOG, glue["DatabaseName"], glue["Name"])
         self.fields = [
-            Field(name, kind, f"r0.c{i}", qualifier)
-            for i, (name, kind) in enumerate(self.columns)
+            Field(name, kind, f"r0.c{i}", qualifier) for i, (name, kind) in enumerate(self.columns)
         ]
 
     def run(self) -> int:
@@ -76,7 +75,9 @@ class _Merge:
         nulls = ", ".join(
             f"CAST(NULL AS {kind.duck}) AS c{i}" for i, (_, kind) in enumerate(self.columns)
         )
-        return f"SELECT {nulls}, CAST(NULL AS VARCHAR) AS f_, CAST(NULL AS BIGINT) AS n_ WHERE false"
+        return (
+            f"SELECT {nulls}, CAST(NULL AS VARCHAR) AS f_, CAST(NULL AS BIGINT) AS n_ WHERE false"
+        )
 
     def _joined(self, files: list[object]) -> tuple[str, Scope]:
         target = f"({self._target(files)}) AS r0"
@@ -185,9 +186,7 @@ class _Merge:
 
     def _rows_after(self, touched: list[object]) -> str:
         names = ", ".join(f"c{i}" for i in range(len(self.columns)))
-        kept_actions = [
-            str(i) for i, case in enumerate(self.node.cases) if case.action != "delete"
-        ]
+        kept_actions = [str(i) for i, case in enumerate(self.node.cases) if case.action != "delete"]
         parts = []
         if touched:
             listed = ", ".join(f"r0.c{i}" for i in range(len(self.columns)))
@@ -197,9 +196,7 @@ class _Merge:
                 "ON r0.f_ = w_.f_ AND r0.n_ = w_.n_"
             )
         if kept_actions:
-            parts.append(
-                f"SELECT {names} FROM {self.work} WHERE k_ IN ({', '.join(kept_actions)})"
-            )
+            parts.append(f"SELECT {names} FROM {self.work} WHERE k_ IN ({', '.join(kept_actions)})")
         if not parts:
             return f"SELECT {names} FROM {self.work} WHERE false"
         return " UNION ALL ".join(parts)

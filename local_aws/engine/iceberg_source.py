@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.hive_source import text
 from local_aws.engine.tables import Reader, Source, empty
+from local_aws.engine.types import quote_text
 from local_aws.glue import Json
 from local_aws.store import Store
 
 if TYPE_CHECKING:
     from local_aws.engine import tree
-    from local_aws.engine.compile_query import QueryCompiler
+    from local_aws.engine.compiler import Compiler
 
 
 class IcebergSource(Source):
@@ -74,14 +74,14 @@ class IcebergSource(Source):
             info = self.store.get(*Store.parse_uri(file.file_path))
             if info is None:
                 raise QueryError("ICEBERG_CANNOT_OPEN_SPLIT", f"File not found: {file.file_path}")
-            paths.append(text(str(info.path)))
+            paths.append(quote_text(str(info.path)))
         wanted = sorted(used) or [0]
         entries, items = [], []
         for i in wanted:
             kind = self.columns[i][1]
             entries.append(
                 f"{self.schema.fields[i].field_id}: {{name: 'f{i}', "
-                f"type: {text(read_type(kind))}, default_value: NULL}}"
+                f"type: {quote_text(read_type(kind))}, default_value: NULL}}"
             )
             items.append(f"{from_file(f'f{i}', kind)} AS c{i}")
         options = "hive_partitioning=false"
@@ -93,7 +93,7 @@ class IcebergSource(Source):
             f"schema=MAP {{{', '.join(entries)}}}, {options})"
         )
 
-    def at_version(self, kind: str, version: tree.Expr, compiler: QueryCompiler) -> Source:
+    def at_version(self, kind: str, version: tree.Expr, compiler: Compiler) -> Source:
         """FOR VERSION AS OF a snapshot id, FOR TIMESTAMP AS OF a literal time."""
         from local_aws.engine.scope import Scope
 
@@ -104,7 +104,9 @@ class IcebergSource(Source):
             wanted = value.literal
             if self.metadata.snapshot_by_id(wanted) is None:
                 raise QueryError(
-                    "INVALID_ARGUMENTS", f"Iceberg snapshot ID does not exists: {wanted}", version.at
+                    "INVALID_ARGUMENTS",
+                    f"Iceberg snapshot ID does not exists: {wanted}",
+                    version.at,
                 )
             return IcebergSource(self.store, self.table, wanted)
         if not isinstance(value.literal, str):
@@ -113,7 +115,8 @@ class IcebergSource(Source):
         before = [e for e in self.metadata.snapshot_log if e.timestamp_ms <= moment]
         if not before:
             raise QueryError(
-                "INVALID_ARGUMENTS", f"No version history table at or before {value.literal}",
+                "INVALID_ARGUMENTS",
+                f"No version history table at or before {value.literal}",
                 version.at,
             )
         return IcebergSource(self.store, self.table, before[-1].snapshot_id)

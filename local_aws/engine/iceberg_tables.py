@@ -13,7 +13,8 @@ from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.types import IcebergType
 
 from local_aws.engine import statements as st
-from local_aws.engine.compile_query import QueryCompiler, Rel
+from local_aws.engine.compile_query import QueryCompiler
+from local_aws.engine.compiler import Rel
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_tables import HiveTables
@@ -27,6 +28,7 @@ from local_aws.glue import Catalog, Json
 from local_aws.iceberg import StoreFileIO, TableCatalog, conflict, load
 from local_aws.store import Store
 
+_KEPT = ("vacuum", "optimize")
 _KNOWN = {"table_type", "is_external", "location", "format", "partitioning", "write_compression",
           "optimize_rewrite_delete_file_threshold", "optimize_rewrite_data_file_threshold",
           "vacuum_min_snapshots_to_keep", "vacuum_max_snapshot_age_seconds",
@@ -68,7 +70,7 @@ class IcebergTables:
             columns, properties.get("location"), list(properties.get("partitioning") or []),
             {
                 "write.parquet.compression-codec": codec(properties, "zstd"),
-                **{k: str(v) for k, v in properties.items() if k.startswith(("vacuum", "optimize"))},
+                **{k: str(v) for k, v in properties.items() if k.split("_")[0] in _KEPT},
             },
         )  # fmt: skip
         bucket, prefix = location_of(metadata.location)
@@ -111,12 +113,8 @@ class IcebergTables:
             str(location).rstrip("/"), dict(properties),
         )  # fmt: skip
 
-    def _append_new(
-        self, name: tuple[str, str], metadata: TableMetadata, files: list[Any]
-    ) -> None:
-        catalog = TableCatalog(
-            self.store, self.catalog, *name, glue=None, strict=True
-        )
+    def _append_new(self, name: tuple[str, str], metadata: TableMetadata, files: list[Any]) -> None:
+        catalog = TableCatalog(self.store, self.catalog, *name, glue=None, strict=True)
         table = Table(name, metadata, "", StoreFileIO(self.store), catalog)
         if not files:
             catalog.commit_table(table, (), ())
@@ -154,7 +152,10 @@ class IcebergTables:
                 raise QueryError("TABLE_NOT_FOUND", f"Table '{database}.{name}' does not exist")
             table = load(self.store, self.catalog, current)
             try:
-                with table.transaction() as change, change.update_snapshot().fast_append() as append:
+                with (
+                    table.transaction() as change,
+                    change.update_snapshot().fast_append() as append,
+                ):
                     for file in placed:
                         append.append_data_file(file)
             except (CommitFailedException, ValidationException):
@@ -276,9 +277,7 @@ class IcebergTables:
             self.store.delete(*Store.parse_uri(uri))
 
 
-def replace(
-    store: Store, catalog: Catalog, glue: Json, old: list[Any], new: list[Any]
-) -> None:
+def replace(store: Store, catalog: Catalog, glue: Json, old: list[Any], new: list[Any]) -> None:
     """Commit new files in the place of old ones; ICEBERG_COMMIT_ERROR if the table moved on."""
     table = load(store, catalog, glue, strict=True)
     try:

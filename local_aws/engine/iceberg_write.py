@@ -54,7 +54,9 @@ def partition_spec(schema: Schema, texts: list[str]) -> PartitionSpec:
             r'\s*(\w+)\s*\(\s*"?(\w+)"?\s*(?:,\s*"?(\w+)"?\s*)?\)\s*|\s*"?(\w+)"?\s*', text.lower()
         )
         if match is None:
-            raise QueryError("INVALID_TABLE_PROPERTY", f"Unable to parse partitioning value: {text}")
+            raise QueryError(
+                "INVALID_TABLE_PROPERTY", f"Unable to parse partitioning value: {text}"
+            )
         transform: Any = IdentityTransform()
         column, suffix = match[4], ""
         if column is None:
@@ -87,7 +89,9 @@ def partition_sql(transform: Any, sql: str, kind: Type) -> str:
         return f"CAST(local_floor_div(epoch_us({sql}), 3600000000) AS INTEGER)"
     if isinstance(transform, TruncateTransform):
         if kind.is_integer:
-            return f"({sql} - (({sql} % {transform.width}) + {transform.width}) % {transform.width})"
+            return (
+                f"({sql} - (({sql} % {transform.width}) + {transform.width}) % {transform.width})"
+            )
         if kind.name == "varchar":
             return f"left({sql}, {transform.width})"
         refuse(f"truncate of {kind} is not supported here")

@@ -18,7 +18,7 @@ def information_schema(catalog: Catalog, name: str, at: int | None) -> Rows:
         return Rows(columns, [(CATALOG, d) for d in [*databases, "information_schema"]])
     tables = [t for d in databases for t in catalog.tables(d)]
     if name == "tables":
-        columns = [(c, VARCHAR) for c in _KEY + ("table_type",)]
+        columns = [(c, VARCHAR) for c in (*_KEY, "table_type")]
         return Rows(
             columns,
             [
@@ -32,7 +32,7 @@ def information_schema(catalog: Catalog, name: str, at: int | None) -> Rows:
         from local_aws.engine.tables import decode_view
 
         return Rows(
-            [(c, VARCHAR) for c in _KEY + ("view_definition",)],
+            [(c, VARCHAR) for c in (*_KEY, "view_definition")],
             [(CATALOG, t["DatabaseName"], t["Name"], decode_view(t).text) for t in views],
         )
     if name == "columns":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from local_aws.engine import tree
-from local_aws.engine.cursor import Cursor
 from local_aws.engine.errors import syntax
+from local_aws.engine.parse_call import SPECIAL, CallParser
 from local_aws.engine.tree import Expr
 
 _COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -16,7 +16,7 @@ _LITERAL_TYPES = ("DATE", "TIMESTAMP", "TIME", "DECIMAL", "JSON", "VARCHAR", "CH
                   "UUID", "IPADDRESS", "VARBINARY")  # fmt: skip
 
 
-class ExpressionParser(Cursor):
+class ExpressionParser(CallParser):
     """Mixed into the query parser, because expressions hold queries and the other way round."""
 
     def query(self) -> tree.Query:
@@ -44,7 +44,7 @@ class ExpressionParser(Cursor):
         return self._predicate()
 
     def _predicate(self) -> Expr:
-        left = self._value()
+        left = self.value()
         while True:
             at = self.token.at
             if self.token.kind == "op" and self.token.text in _COMPARISONS:
@@ -68,18 +68,18 @@ class ExpressionParser(Cursor):
                 self.expect(")")
                 name = "ANY" if quantifier == "SOME" else quantifier
                 return tree.Quantified(at, op, name, left, query)
-        return tree.Binary(at, op, left, self._value())
+        return tree.Binary(at, op, left, self.value())
 
     def _tail(self, at: int, left: Expr) -> Expr | None:
         if self.accept("BETWEEN") is not None:
-            low = self._value()
+            low = self.value()
             self.expect("AND")
-            return tree.Between(at, left, low, self._value())
+            return tree.Between(at, left, low, self.value())
         if self.accept("IN") is not None:
             return self._in(at, left)
         if self.accept("LIKE") is not None:
-            pattern = self._value()
-            escape = self._value() if self.accept("ESCAPE") is not None else None
+            pattern = self.value()
+            escape = self.value() if self.accept("ESCAPE") is not None else None
             return tree.Like(at, left, pattern, escape)
         if self.accept("IS") is not None:
             negated = self.accept("NOT") is not None
@@ -88,7 +88,7 @@ class ExpressionParser(Cursor):
                 found = tree.IsNull(at, left)
             elif self.accept("DISTINCT") is not None:
                 self.expect("FROM")
-                found = tree.IsDistinct(at, left, self._value())
+                found = tree.IsDistinct(at, left, self.value())
             else:
                 self.unexpected("'DISTINCT', 'NOT', 'NULL'")
             return tree.Unary(at, "NOT", found) if negated else found
@@ -106,7 +106,8 @@ class ExpressionParser(Cursor):
 
     # ------------------------------------------------------------------ values
 
-    def _value(self) -> Expr:
+    def value(self) -> Expr:
+        """An expression without comparison."""
         left = self._term()
         while self.token.kind == "op" and self.token.text in ("+", "-", "||"):
             token = self.advance()
@@ -136,7 +137,7 @@ class ExpressionParser(Cursor):
         while True:
             if self.peek_op("["):
                 at = self.advance().at
-                index = self._value()
+                index = self.value()
                 self.expect("]")
                 base = tree.Subscript(at, base, index)
             elif self.peek_op(".") and not self.peek_op("*", 1):
@@ -159,10 +160,12 @@ class ExpressionParser(Cursor):
                 return tree.Parameter(token.at, self.parameters - 1)
             self.unexpected("<expression>")
         if token.kind == "quoted":
-            return self._name_or_call()
+            return self.name_or_call()
         if token.kind == "backtick":
-            syntax("backquoted identifiers are not supported; use double quotes to quote "
-                   "identifiers", token.at)
+            syntax(
+                "backquoted identifiers are not supported; use double quotes to quote identifiers",
+                token.at,
+            )
         if token.kind == "word":
             return self._word(token.text)
         self.unexpected("<expression>")
@@ -205,9 +208,10 @@ class ExpressionParser(Cursor):
             items = self.comma_list(self.expression)
             self.expect(")")
             return tree.RowLiteral(at, items)
-        special = _SPECIAL.get(word)
+        special = SPECIAL.get(word)
         if special is not None and self.peek_op("(", 1):
-            return special(self)
+            parsed: Expr = special(self)
+            return parsed
         if word in _LITERAL_TYPES and self.token_ahead(1).kind == "string":
             self.advance()
             return tree.TypedLiteral(at, word.lower(), self.advance().text)
@@ -219,7 +223,7 @@ class ExpressionParser(Cursor):
             name = self.identifier()
             self.expect("->")
             return tree.Lambda(at, [name], self.expression())
-        return self._name_or_call()
+        return self.name_or_call()
 
     def _parenthesis(self) -> Expr:
         at = self.token.at
@@ -299,191 +303,3 @@ class ExpressionParser(Cursor):
         if self.token.kind == "word" and self.token.text in _UNITS[:7]:
             return self.advance().text.lower()
         self.unexpected("'DAY', 'HOUR', 'MINUTE', 'MONTH', 'SECOND', 'YEAR'")
-
-    # ------------------------------------------------------------------ calls
-
-    def _name_or_call(self) -> Expr:
-        at = self.token.at
-        quoted = self.token.kind == "quoted"
-        if self.token_ahead(1).kind == "op" and self.token_ahead(1).text == "(":
-            name = self.advance().text.lower()
-            return self._call(at, name)
-        name = self.identifier()
-        if quoted and self.peek_op("->"):
-            self.expect("->")
-            return tree.Lambda(at, [name], self.expression())
-        return tree.Ident(at, name)
-
-    def _call(self, at: int, name: str) -> Expr:
-        self.expect("(")
-        call = tree.Call(at, name, [])
-        if self.peek_op("*"):
-            self.advance()
-            call.star = True
-        elif not self.peek_op(")"):
-            if self.accept("DISTINCT") is not None:
-                call.distinct = True
-            else:
-                self.accept("ALL")
-            call.args = self.comma_list(self.expression)
-            if self.accept("ORDER") is not None:
-                self.expect("BY")
-                call.order_by = self.comma_list(self.sort_item)
-            if name == "listagg" and self.accept("ON") is not None:
-                self.unexpected("')'")
-        self.expect(")")
-        return self._call_tail(call)
-
-    def _call_tail(self, call: tree.Call) -> Expr:
-        if self.peek_words("WITHIN", "GROUP"):
-            self.advance()
-            self.advance()
-            self.expect("(")
-            self.expect("ORDER")
-            self.expect("BY")
-            call.within_group = self.comma_list(self.sort_item)
-            self.expect(")")
-        if self.peek_words("FILTER") and self.peek_op("(", 1):
-            self.advance()
-            self.expect("(")
-            self.expect("WHERE")
-            call.filter = self.expression()
-            self.expect(")")
-        for word in ("IGNORE", "RESPECT"):
-            if self.peek_words(word, "NULLS"):
-                self.advance()
-                self.advance()
-                call.ignore_nulls = word == "IGNORE"
-                if not self.peek_words("OVER"):
-                    self.unexpected("'OVER'")
-        if self.accept("OVER") is not None:
-            call.window = self._over()
-        return call
-
-    def _over(self) -> tree.Window:
-        at = self.token.at
-        if not self.peek_op("("):
-            return tree.Window(at, self.identifier(), [], [])
-        self.expect("(")
-        window = self.window_body()
-        self.expect(")")
-        return window
-
-    def window_body(self) -> tree.Window:
-        """What stands between the parentheses of OVER or WINDOW."""
-        at = self.token.at
-        base = None
-        if self.token.kind in ("word", "quoted") and self.token.text not in (
-            "PARTITION", "ORDER", "ROWS", "RANGE", "GROUPS",
-        ):  # fmt: skip
-            base = self.identifier()
-        window = tree.Window(at, base, [], [])
-        if self.accept("PARTITION") is not None:
-            self.expect("BY")
-            window.partition_by = self.comma_list(self.expression)
-        if self.accept("ORDER") is not None:
-            self.expect("BY")
-            window.order_by = self.comma_list(self.sort_item)
-        for unit in ("ROWS", "RANGE", "GROUPS"):
-            if self.accept(unit) is not None:
-                window.frame_unit = unit
-                if self.accept("BETWEEN") is not None:
-                    window.frame_start = self._bound()
-                    self.expect("AND")
-                    window.frame_end = self._bound()
-                else:
-                    window.frame_start = self._bound()
-        return window
-
-    def _bound(self) -> tuple[str, Expr | None]:
-        if self.accept("UNBOUNDED") is not None:
-            word = self._one_of("PRECEDING", "FOLLOWING")
-            return f"UNBOUNDED {word}", None
-        if self.accept("CURRENT") is not None:
-            self.expect("ROW")
-            return "CURRENT ROW", None
-        value = self.expression()
-        return self._one_of("PRECEDING", "FOLLOWING"), value
-
-    def _one_of(self, *words: str) -> str:
-        if self.token.kind == "word" and self.token.text in words:
-            return self.advance().text
-        self.unexpected(", ".join(f"'{word}'" for word in words))
-
-    def sort_item(self) -> tree.SortItem:
-        """``x DESC NULLS FIRST``."""
-        at = self.token.at
-        expr = self.expression()
-        descending = self.accept("DESC") is not None
-        if not descending:
-            self.accept("ASC")
-        nulls_first = False
-        if self.accept("NULLS") is not None:
-            nulls_first = self._one_of("FIRST", "LAST") == "FIRST"
-        return tree.SortItem(at, expr, descending, nulls_first)
-
-
-def _extract(p: ExpressionParser) -> Expr:
-    at = p.advance().at
-    p.expect("(")
-    unit = p.identifier()
-    p.expect("FROM")
-    operand = p.expression()
-    p.expect(")")
-    return tree.Call(at, "$extract", [tree.Literal(at, "string", unit), operand])
-
-
-def _position(p: ExpressionParser) -> Expr:
-    at = p.advance().at
-    p.expect("(")
-    needle = p._value()
-    p.expect("IN")
-    haystack = p._value()
-    p.expect(")")
-    return tree.Call(at, "strpos", [haystack, needle])
-
-
-def _trim(p: ExpressionParser) -> Expr:
-    at = p.advance().at
-    p.expect("(")
-    name, chars = "trim", None
-    for word, function in (("LEADING", "ltrim"), ("TRAILING", "rtrim"), ("BOTH", "trim")):
-        if p.peek_words(word):
-            p.advance()
-            name = function
-    operand = None
-    if p.accept("FROM") is None:
-        operand = p.expression()
-        if p.accept("FROM") is not None:
-            chars, operand = operand, None
-        elif p.peek_op(","):
-            p.advance()
-            chars = p.expression()
-    if operand is None:
-        operand = p.expression()
-    p.expect(")")
-    return tree.Call(at, name, [operand] if chars is None else [operand, chars])
-
-
-def _substring(p: ExpressionParser) -> Expr:
-    at = p.advance().at
-    p.expect("(")
-    args = [p._value()]
-    if p.accept("FROM") is not None:
-        args.append(p._value())
-        if p.accept("FOR") is not None:
-            args.append(p._value())
-    else:
-        while p.peek_op(","):
-            p.advance()
-            args.append(p.expression())
-    p.expect(")")
-    return tree.Call(at, "substr", args)
-
-
-_SPECIAL = {
-    "EXTRACT": _extract,
-    "POSITION": _position,
-    "TRIM": _trim,
-    "SUBSTRING": _substring,
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 from local_aws.engine import tree
@@ -289,7 +290,7 @@ class QueryParser(ExpressionParser):
             self.expect("AS")
             self.expect("OF")
             table.version_kind = "version" if "VERSION" in word else "timestamp"
-            table.version = self._value()
+            table.version = self.value()
         return table
 
     def _nested_relation(self) -> tree.Relation:
@@ -309,7 +310,19 @@ class QueryParser(ExpressionParser):
 
 
 _NOT_AN_ALIAS = frozenset(
-    ["ALTER", "AND", "AS", "BETWEEN", "BY", "CASE", "CAST", "CONSTRAINT", "CREATE", "CROSS", "CUBE", "CURRENT_CATALOG", "CURRENT_DATE", "CURRENT_PATH", "CURRENT_ROLE", "CURRENT_SCHEMA", "CURRENT_TIME", "CURRENT_TIMESTAMP", "CURRENT_USER", "DEALLOCATE", "DELETE", "DESCRIBE", "DISTINCT", "DROP", "ELSE", "END", "ESCAPE", "EXCEPT", "EXECUTE", "EXISTS", "EXTRACT", "FALSE", "FOR", "FROM", "FULL", "GROUP", "GROUPING", "HAVING", "IN", "INNER", "INSERT", "INTERSECT", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LOCALTIME", "LOCALTIMESTAMP", "NATURAL", "NORMALIZE", "NOT", "NULL", "ON", "OR", "ORDER", "OUTER", "PREPARE", "RECURSIVE", "RIGHT", "ROLLUP", "SELECT", "SKIP", "TABLE", "THEN", "TRIM", "TRUE", "UESCAPE", "UNION", "UNNEST", "USING", "VALUES", "WHEN", "WHERE", "WITH", "LIMIT", "OFFSET", "FETCH", "WINDOW", "TABLESAMPLE", "QUALIFY", "MATCH_RECOGNIZE", "SET"]
+    re.findall(
+        r"\w+",
+        """
+    ALTER AND AS BETWEEN BY CASE CAST CONSTRAINT CREATE CROSS CUBE CURRENT_CATALOG
+    CURRENT_DATE CURRENT_PATH CURRENT_ROLE CURRENT_SCHEMA CURRENT_TIME CURRENT_TIMESTAMP
+    CURRENT_USER DEALLOCATE DELETE DESCRIBE DISTINCT DROP ELSE END ESCAPE EXCEPT EXECUTE
+    EXISTS EXTRACT FALSE FOR FROM FULL GROUP GROUPING HAVING IN INNER INSERT INTERSECT INTO
+    IS JOIN LEFT LIKE LOCALTIME LOCALTIMESTAMP NATURAL NORMALIZE NOT NULL ON OR ORDER OUTER
+    PREPARE RECURSIVE RIGHT ROLLUP SELECT SKIP TABLE THEN TRIM TRUE UESCAPE UNION UNNEST
+    USING VALUES WHEN WHERE WITH LIMIT OFFSET FETCH WINDOW TABLESAMPLE QUALIFY
+    MATCH_RECOGNIZE SET
+        """,
+    )
 )
 """QUALIFY is an ordinary name to Trino, but nobody means a table called ``qualify``."""
 
@@ -317,8 +330,7 @@ _NOT_AN_ALIAS = frozenset(
 def _expand(kind: str, sets: list[list[tree.Expr]]) -> list[list[tree.Expr]]:
     if kind == "rollup":
         return [
-            [expr for part in sets[:count] for expr in part]
-            for count in range(len(sets), -1, -1)
+            [expr for part in sets[:count] for expr in part] for count in range(len(sets), -1, -1)
         ]
     return [
         [expr for part, used in zip(sets, choice, strict=True) if used for expr in part]

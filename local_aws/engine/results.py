@@ -141,10 +141,7 @@ def rows_of(batches: Any, kinds: list[Type]) -> Iterator[Row]:
         columns = []
         for column, show in zip(batch.columns, formatters, strict=True):
             cells = column.to_pylist()
-            columns.append(
-                cells if show is str and not cells else
-                [None if cell is None else show(cell) for cell in cells]
-            )  # fmt: skip
+            columns.append([None if cell is None else show(cell) for cell in cells])
         yield from map(list, zip(*columns, strict=True))
 
 
@@ -155,9 +152,10 @@ def column_info(name: str, kind: Type) -> dict[str, Any]:
     precision, scale = _PRECISION.get(kind.name, (0, 0))
     if kind.name == "decimal":
         precision, scale = kind.numbers
-    elif kind.name in ("varchar", "char") and kind.numbers:
-        precision = kind.numbers[0]
-    elif kind.name in ("timestamp", "timestamptz"):
+    elif (kind.name in ("varchar", "char") and kind.numbers) or kind.name in (
+        "timestamp",
+        "timestamptz",
+    ):
         precision = kind.numbers[0]
     return {
         "CatalogName": "hive",

@@ -51,8 +51,8 @@ def describe(ddl: Ddl, node: st.Describe) -> Lines:
     lines = [_described(c) for c in _columns(table)]
     keys = table.get("PartitionKeys") or []
     if keys:
-        lines += ["\t \t ", "# Partition Information\t \t ",
-                  "# col_name            \tdata_type           \tcomment             ", "\t \t "]  # fmt: skip
+        head = "\t".join(f"{cell:<20}" for cell in ("# col_name", "data_type", "comment"))
+        lines += ["\t \t ", "# Partition Information\t \t ", head, "\t \t "]
         lines += [_described(c) for c in keys]
     return ["col_name", "data_type", "comment"], lines
 

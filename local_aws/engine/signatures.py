@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from local_aws.engine.types import UNKNOWN, Type, coerces, common, parse_type
+from local_aws.engine.types import UNKNOWN, Type, as_decimal, coerces, common, parse_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,15 @@ class Overload:
     text: str
 
 
-def read_table(text: str, kind: str) -> dict[str, list[Overload]]:
-    """Lines of ``name(type, type...) -> type = template``."""
+def read_table(text: str) -> dict[str, list[Overload]]:
+    """Lines of ``name(type, type...) -> type = template`` under headings of ``[kind]``."""
     table: dict[str, list[Overload]] = {}
+    kind = "scalar"
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            kind = line[1 : line.index("]")]
             continue
         head, template = line.split(" = ", 1)
         signature, result = head.rsplit(" -> ", 1)
@@ -138,7 +142,5 @@ def resolve(pattern: Pattern, actual: Type | None, bindings: Bindings) -> Type |
     if pattern.name == "timestamptz" and actual.name != "timestamptz":
         return Type("timestamptz", actual.numbers or (0,))
     if pattern.name == "decimal" and actual.is_integer:
-        from local_aws.engine.types import as_decimal
-
         return as_decimal(actual)
     return actual

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from local_aws.engine import tree
+from local_aws.engine.arithmetic import combine
 from local_aws.engine.casts import coerce, explicit
+from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
+from local_aws.engine.json_path import json_path
 from local_aws.engine.macros import has_column
 from local_aws.engine.scope import Scope, Value
+from local_aws.engine.special_nested import NESTED, arity
 from local_aws.engine.special_text import TEXT
 from local_aws.engine.special_time import TIME
 from local_aws.engine.types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DOUBLE,
     INTEGER,
     JSON,
-    UNKNOWN,
     VARCHAR,
-    Type,
-    array,
-    as_decimal,
-    common,
     decimal,
 )
 
-if TYPE_CHECKING:
-    from local_aws.engine.compile_expression import ExpressionCompiler
-
-Compile = Callable[["ExpressionCompiler", tree.Call, Scope], Value]
+Compile = Callable[[Compiler, tree.Call, Scope], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +37,7 @@ class Special:
     aggregate: bool = False
 
 
-def arity(node: tree.Call, low: int, high: int | None = None) -> None:
-    """Fail unless the call has ``low`` to ``high`` arguments."""
-    if not low <= len(node.args) <= (low if high is None else high):
-        mismatch(
-            f"Unexpected number of arguments for function {node.name}: {len(node.args)}", node.at
-        )
-
-
-def _coalesce(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _coalesce(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) < 2:
         raise QueryError(
             "INVALID_FUNCTION_ARGUMENT",
@@ -64,14 +50,14 @@ def _coalesce(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"coalesce({', '.join(v.sql for v in values)})", values[0].type)
 
 
-def _nullif(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _nullif(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 2)
     a, b = (c.expr(x, scope) for x in node.args)
     same = c.compare("=", a, b, node.at)
     return Value(f"CASE WHEN {same.sql} THEN NULL ELSE {a.sql} END", a.type)
 
 
-def _if(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _if(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 2, 3)
     condition = c.condition(node.args[0], scope, "IF condition")
     values = c.unify(
@@ -82,7 +68,7 @@ def _if(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"CASE WHEN {condition} THEN {values[0].sql} ELSE {otherwise} END", values[0].type)
 
 
-def _try(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _try(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     sql = value.sql
@@ -96,7 +82,7 @@ def _try(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"TRY({sql})", value.type)
 
 
-def _extremum(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _extremum(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if not node.args:
         arity(node, 1, 127)
     values = c.unify(
@@ -112,7 +98,7 @@ def _extremum(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"CASE WHEN {nulls} THEN NULL ELSE {node.name}({listed}) END", kind)
 
 
-def _rounding(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _rounding(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1, 2 if node.name in ("round", "truncate") else 1)
     value = c.expr(node.args[0], scope)
     kind = value.type
@@ -132,7 +118,7 @@ def _rounding(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"CAST({sql} AS {kind.duck})", kind)
 
 
-def _round_to(c: ExpressionCompiler, node: tree.Call, value: Value, scope: Scope) -> Value:
+def _round_to(c: Compiler, node: tree.Call, value: Value, scope: Scope) -> Value:
     digits = c.expr(node.args[1], scope)
     if not isinstance(digits.literal, int) or not digits.type.is_integer:
         refuse(f"{node.name} needs a literal number of digits here", node.at)
@@ -162,7 +148,7 @@ def _round_to(c: ExpressionCompiler, node: tree.Call, value: Value, scope: Scope
     )
 
 
-def _abs(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _abs(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     if not value.type.is_number:
@@ -170,12 +156,12 @@ def _abs(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"abs({value.sql})", value.type)
 
 
-def _mod(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _mod(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 2)
     return c.expr(tree.Binary(node.at, "%", node.args[0], node.args[1]), scope)
 
 
-def _typeof(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _typeof(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     kind = str(c.expr(node.args[0], scope).type)
     return Value("'" + kind.replace("'", "''") + "'", VARCHAR)
@@ -184,7 +170,7 @@ def _typeof(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
 # ------------------------------------------------------------------------- aggregates
 
 
-def _decimal_aggregate(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _decimal_aggregate(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     kind = value.type
@@ -192,7 +178,7 @@ def _decimal_aggregate(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> 
     if kind.name == "unknown":
         value, kind = coerce(value, BIGINT), BIGINT
     if kind.name == "decimal":
-        precision, scale = kind.numbers
+        scale = kind.numbers[1]
         wide = f"CAST({value.sql} AS DECIMAL(38,{scale}))"
         total = f"sum({distinct}{wide}){tail}"
         if node.name == "sum":
@@ -201,8 +187,6 @@ def _decimal_aggregate(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> 
         count = f"count({distinct}{value.sql}){tail}"
         up = Value(f"({total})", decimal(38, scale))
         down = Value(f"nullif({count}, 0)", decimal(19, 0))
-        from local_aws.engine.arithmetic import combine
-
         quotient = combine("/", up, down, node.at)
         return Value(f"CAST({quotient.sql} AS {kind.duck})", kind)
     if kind.is_integer:
@@ -222,7 +206,7 @@ def _decimal_aggregate(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> 
     )
 
 
-def _listagg(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _listagg(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1, 2)
     value = c.expr(node.args[0], scope)
     if value.type.name not in ("varchar", "char"):
@@ -238,147 +222,24 @@ def _listagg(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     )
 
 
-def _grouping(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _grouping(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     inner = ", ".join(c.expr(a, scope).sql for a in node.args)
     return Value(f"CAST(grouping({inner}) AS INTEGER)", INTEGER)
-
-
-# ------------------------------------------------------------------------- lambdas
-
-
-def _reduce(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 4)
-    items, start = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
-    if items.type.name != "array":
-        mismatch(f"Unexpected parameters ({items.type}) for function reduce", node.at)
-    element = items.type.of[0]
-    _, trial = c.lambda_body(node.args[2], [start.type, element], scope)
-    state = common(start.type, trial.type)
-    if state is None:
-        mismatch(f"reduce: the state is {start.type}, the lambda gives {trial.type}", node.at)
-    if state.name == "varchar":
-        state = VARCHAR
-    # Elements and the state need one type to DuckDB, so both travel in a struct.
-    self_name, item_name = f"v{c.names + 1}_", f"v{c.names + 2}_"
-    c.names += 2
-    _, step = c.lambda_body(
-        node.args[2], [state, element], scope, [f"{self_name}.s", f"{item_name}.e"]
-    )
-    pack = "struct_pack(s := {}, e := {})"
-    none_state, none_item = f"CAST(NULL AS {state.duck})", f"CAST(NULL AS {element.duck})"
-    wrapped = (
-        f"list_transform({items.sql}, lambda y_: {pack.format(none_state, 'y_')})"
-    )
-    first = pack.format(coerce(start, state).sql, none_item)
-    body = pack.format(coerce(step, state).sql, none_item)
-    folded = f"list_reduce({wrapped}, lambda {self_name}, {item_name}: {body}, {first}).s"
-    names, last = c.lambda_body(node.args[3], [state], scope)
-    final = f"list_transform([{folded}], lambda {names[0]}: {last.sql})[1]"
-    return Value(f"CASE WHEN {items.sql} IS NULL THEN NULL ELSE {final} END", last.type)
-
-
-def _zip_with(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 3)
-    a, b = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
-    if a.type.name != "array" or b.type.name != "array":
-        mismatch(f"Unexpected parameters ({a.type}, {b.type}) for function zip_with", node.at)
-    c.names += 1
-    pair = f"v{c.names}_"
-    _, body = c.lambda_body(
-        node.args[2], [a.type.of[0], b.type.of[0]], scope, [f"{pair}[1]", f"{pair}[2]"]
-    )
-    return Value(
-        f"list_transform(list_zip({a.sql}, {b.sql}), lambda {pair}: {body.sql})", array(body.type)
-    )
-
-
-def _map_zip_with(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 3)
-    a, b = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
-    if a.type.name != "map" or b.type.name != "map":
-        mismatch(f"Unexpected parameters ({a.type}, {b.type}) for function map_zip_with", node.at)
-    key = common(a.type.of[0], b.type.of[0])
-    if key is None:
-        mismatch("map_zip_with needs maps with the same type of key", node.at)
-    left, right = (coerce(m, Type("map", (), (key, m.type.of[1]))) for m in (a, b))
-    c.names += 1
-    k = f"v{c.names}_"
-    _, body = c.lambda_body(
-        node.args[2], [key, a.type.of[1], b.type.of[1]], scope,
-        [k, f"map_extract_value({left.sql}, {k})", f"map_extract_value({right.sql}, {k})"],
-    )  # fmt: skip
-    keys = f"list_distinct(list_concat(map_keys({left.sql}), map_keys({right.sql})))"
-    entry = f"struct_pack(key := {k}, value := {body.sql})"
-    return Value(
-        f"map_from_entries(list_transform({keys}, lambda {k}: {entry}))",
-        Type("map", (), (key, body.type)),
-    )
-
-
-def _set_operation(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 2)
-    values = [c.expr(a, scope) for a in node.args]
-    if any(v.type.name != "array" for v in values):
-        mismatch(f"Unexpected parameters for function {node.name}", node.at)
-    a, b = c.unify(values, f"{node.name} needs arrays of one type", node.at)
-    d = "y_ -> y_"
-    del d
-    both = f"list_concat({a.sql}, {b.sql})"
-    keep = "list_contains({0}, y_) OR (y_ IS NULL AND len(list_filter({0}, lambda z_: z_ IS NULL)) > 0)"
-    source = {
-        "array_union": both,
-        "array_intersect": f"list_filter({a.sql}, lambda y_: {keep.format(b.sql)})",
-        "array_except": f"list_filter({a.sql}, lambda y_: NOT ({keep.format(b.sql)}))",
-    }[node.name]
-    null = f"{a.sql} IS NULL OR {b.sql} IS NULL"
-    return Value(
-        f"CASE WHEN {null} THEN NULL ELSE {distinct_list(source)} END", a.type
-    )
-
-
-def distinct_list(sql: str) -> str:
-    """First occurrences in order, one null kept (DuckDB's own drops nulls and the order)."""
-    return (
-        f"list_reduce(list_transform({sql}, lambda y_: [y_]), lambda a_, b_: "
-        "CASE WHEN (b_[1] IS NULL AND len(list_filter(a_, lambda y_: y_ IS NULL)) > 0) "
-        "OR list_contains(a_, b_[1]) THEN a_ ELSE list_concat(a_, b_) END, "
-        f"({sql})[1:0])"
-    )
-
-
-def _array_distinct(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 1)
-    value = c.expr(node.args[0], scope)
-    if value.type.name != "array":
-        mismatch(f"Unexpected parameters ({value.type}) for function array_distinct", node.at)
-    return Value(
-        f"CASE WHEN {value.sql} IS NULL THEN NULL ELSE {distinct_list(value.sql)} END", value.type
-    )
-
-
-def _array_sort(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    if len(node.args) == 2:
-        refuse("array_sort with a comparator is not supported here", node.at)
-    arity(node, 1)
-    value = c.expr(node.args[0], scope)
-    if value.type.name != "array" or not value.type.of[0].is_orderable:
-        mismatch(f"Unexpected parameters ({value.type}) for function array_sort", node.at)
-    return Value(f"list_sort({value.sql}, 'ASC', 'NULLS LAST')", value.type)
 
 
 # ------------------------------------------------------------------------- JSON
 
 
-def _json_extract(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
-    from local_aws.engine.call import json_path
-
+def _json_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 2)
     source, path = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
     if source.type.name not in ("varchar", "json", "unknown"):
         mismatch(f"Unexpected parameters ({source.type}, {path.type}) for {node.name}", node.at)
     # Trino gives null for text that is no JSON.
-    text = source.sql if source.type == JSON else (
-        f"CASE WHEN json_valid({source.sql}) THEN {source.sql} END"
+    text = (
+        source.sql
+        if source.type == JSON
+        else (f"CASE WHEN json_valid({source.sql}) THEN {source.sql} END")
     )
     where = json_path(path)
     if node.name == "json_extract":
@@ -386,7 +247,7 @@ def _json_extract(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value
     return Value(f"local_json_extract_scalar({text}, {where})", VARCHAR)
 
 
-def _array_text(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _array_text(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     source = value.sql
@@ -400,7 +261,7 @@ def _array_text(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     )  # fmt: skip
 
 
-def _date(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     return explicit(c.expr(node.args[0], scope), DATE, node.at, safe=False)
 
@@ -412,13 +273,8 @@ SPECIAL: dict[str, Special] = {
     "ceiling": Special(_rounding), "truncate": Special(_rounding), "abs": Special(_abs),
     "mod": Special(_mod), "typeof": Special(_typeof), "sum": Special(_decimal_aggregate, True),
     "avg": Special(_decimal_aggregate, True), "listagg": Special(_listagg, True),
-    "grouping": Special(_grouping), "reduce": Special(_reduce), "zip_with": Special(_zip_with),
-    "map_zip_with": Special(_map_zip_with), "array_union": Special(_set_operation),
-    "array_intersect": Special(_set_operation), "array_except": Special(_set_operation),
-    "array_distinct": Special(_array_distinct), "array_sort": Special(_array_sort),
+    "grouping": Special(_grouping),
     "json_extract": Special(_json_extract), "json_extract_scalar": Special(_json_extract),
     "json_array_length": Special(_array_text), "date": Special(_date),
-    **{name: Special(compile_) for name, compile_ in {**TIME, **TEXT}.items()},
+    **{name: Special(compile_) for name, compile_ in {**TIME, **TEXT, **NESTED}.items()},
 }  # fmt: skip
-
-__all__ = ["BOOLEAN", "SPECIAL", "UNKNOWN", "as_decimal"]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from local_aws.engine import tree
 from local_aws.engine.casts import coerce
+from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.types import BIGINT, VARBINARY, VARCHAR, array, common
 
-if TYPE_CHECKING:
-    from local_aws.engine.compile_expression import ExpressionCompiler
 
-
-def concat(c: ExpressionCompiler, values: list[Value], at: int) -> Value:
+def concat(values: list[Value], at: int) -> Value:
     """``||`` and ``concat``: all text, all bytes, or arrays with elements."""
     names = {v.type.name for v in values} - {"unknown"}
     if names <= {"varchar", "char"}:
@@ -24,7 +21,7 @@ def concat(c: ExpressionCompiler, values: list[Value], at: int) -> Value:
     if names == {"varbinary"}:
         return Value("(" + " || ".join(coerce(v, VARBINARY).sql for v in values) + ")", VARBINARY)
     if "array" in names:
-        return _concat_arrays(c, values, at)
+        return _concat_arrays(values, at)
     shown = ", ".join(str(v.type) for v in values)
     mismatch(
         f"Unexpected parameters ({shown}) for function concat. Expected: concat(char(x), char(y)), "
@@ -34,7 +31,7 @@ def concat(c: ExpressionCompiler, values: list[Value], at: int) -> Value:
     )
 
 
-def _concat_arrays(c: ExpressionCompiler, values: list[Value], at: int) -> Value:
+def _concat_arrays(values: list[Value], at: int) -> Value:
     kind = next(v.type for v in values if v.type.name == "array")
     for value in values:
         other = value.type if value.type.name == "array" else array(value.type)
@@ -54,10 +51,10 @@ def _concat_arrays(c: ExpressionCompiler, values: list[Value], at: int) -> Value
     return Value(f"CASE WHEN {nulls} THEN NULL ELSE {joined} END", kind)
 
 
-def _concat_call(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _concat_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) < 2:
         mismatch("There must be two or more concatenation arguments", node.at)
-    return concat(c, [c.expr(a, scope) for a in node.args], node.at)
+    return concat([c.expr(a, scope) for a in node.args], node.at)
 
 
 def _pattern(value: Value, at: int) -> None:
@@ -68,19 +65,17 @@ def _pattern(value: Value, at: int) -> None:
         refuse(f"Regular expression {value.literal} is not supported here", at)
 
 
-def _texts(c: ExpressionCompiler, node: tree.Call, scope: Scope, count: int) -> list[Value]:
+def _texts(c: Compiler, node: tree.Call, scope: Scope, count: int) -> list[Value]:
     values = [c.expr(a, scope) for a in node.args]
     for value in values[:count]:
         if value.type.name not in ("varchar", "char", "unknown"):
             shown = ", ".join(str(v.type) for v in values)
             mismatch(f"Unexpected parameters ({shown}) for function {node.name}", node.at)
-    values[:count] = [
-        v if v.type.name == "varchar" else coerce(v, VARCHAR) for v in values[:count]
-    ]
+    values[:count] = [v if v.type.name == "varchar" else coerce(v, VARCHAR) for v in values[:count]]
     return values
 
 
-def _regexp_like(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _regexp_like(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     from local_aws.engine.types import BOOLEAN
 
     if len(node.args) != 2:
@@ -90,7 +85,7 @@ def _regexp_like(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"regexp_matches({text.sql}, {pattern.sql})", BOOLEAN)
 
 
-def _regexp_extract(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _regexp_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if not 2 <= len(node.args) <= 3:
         mismatch("Unexpected parameters for function regexp_extract", node.at)
     text, pattern, *rest = _texts(c, node, scope, 2)
@@ -133,7 +128,7 @@ def _always_takes_part(pattern: str, group: int) -> bool:
         return False
 
 
-def _regexp_replace(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _regexp_replace(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) == 3 and isinstance(node.args[2], tree.Lambda):
         refuse("regexp_replace with a lambda is not supported here", node.at)
     if not 2 <= len(node.args) <= 3:
@@ -168,7 +163,7 @@ def _replacement(java: str, at: int) -> str:
     return "".join(out)
 
 
-def _to_hex(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _to_hex(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) != 1:
         mismatch("Unexpected parameters for function to_hex", node.at)
     value = c.expr(node.args[0], scope)
@@ -180,7 +175,7 @@ def _to_hex(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"hex({coerce(value, VARBINARY).sql})", VARCHAR)
 
 
-def _split(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _split(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if not 2 <= len(node.args) <= 3:
         mismatch("Unexpected parameters for function split", node.at)
     text, delimiter, *rest = _texts(c, node, scope, 2)
@@ -198,7 +193,7 @@ def _split(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     )
 
 
-TEXT: dict[str, Callable[[ExpressionCompiler, tree.Call, Scope], Value]] = {
+TEXT: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "concat": _concat_call,
     "regexp_like": _regexp_like,
     "regexp_extract": _regexp_extract,

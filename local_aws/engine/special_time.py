@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from local_aws.engine import tree
 from local_aws.engine.arithmetic import zone
-from local_aws.engine.casts import _timestamp_text, coerce
+from local_aws.engine.casts import coerce, timestamp_text
+from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.types import (
     BIGINT,
     DATE,
-    INTEGER,
     TIMESTAMP3,
     TIMESTAMPTZ3,
     VARCHAR,
@@ -24,17 +23,12 @@ from local_aws.engine.types import (
     common,
 )
 
-if TYPE_CHECKING:
-    from local_aws.engine.compile_expression import ExpressionCompiler
-
 _DATE_UNITS = ("day", "week", "month", "quarter", "year")
 _UNITS = ("millisecond", "second", "minute", "hour", *_DATE_UNITS)
 _TIMES = ("date", "timestamp", "timestamptz")
 
 
-def _args(
-    c: ExpressionCompiler, node: tree.Call, scope: Scope, low: int, high: int = 0
-) -> list[Value]:
+def _args(c: Compiler, node: tree.Call, scope: Scope, low: int, high: int = 0) -> list[Value]:
     if not low <= len(node.args) <= max(low, high):
         mismatch(f"Unexpected number of arguments for function {node.name}", node.at)
     return [c.expr(a, scope) for a in node.args]
@@ -57,7 +51,7 @@ def _moment(value: Value, node: tree.Call) -> None:
         mismatch(f"Unexpected parameters ({value.type}) for function {node.name}", node.at)
 
 
-def _date_trunc(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date_trunc(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     unit_value, value = _args(c, node, scope, 2)
     _moment(value, node)
     unit = _unit(unit_value, node, of_date=value.type == DATE)
@@ -69,7 +63,7 @@ def _date_trunc(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"local_with_zone({wall}, ({value.sql}).z)", value.type)
 
 
-def _date_add(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date_add(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     unit_value, amount, value = _args(c, node, scope, 3)
     _moment(value, node)
     unit = _unit(unit_value, node, of_date=value.type == DATE)
@@ -101,7 +95,7 @@ def _date_add(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"local_pack(({value.sql}).i + {step}, ({value.sql}).z)", value.type)
 
 
-def _date_diff(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date_diff(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     unit_value, a, b = _args(c, node, scope, 3)
     for value in (a, b):
         _moment(value, node)
@@ -130,7 +124,7 @@ _FIELDS = {
 }  # fmt: skip
 
 
-def _field(c: ExpressionCompiler, name: str, value: Value, node: tree.Call) -> Value:
+def _field(c: Compiler, name: str, value: Value, node: tree.Call) -> Value:
     duck = _FIELDS[name]
     if value.type.name == "interval_day_to_second" and name in ("day", "hour", "minute", "second"):
         size = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000}[name]
@@ -138,9 +132,7 @@ def _field(c: ExpressionCompiler, name: str, value: Value, node: tree.Call) -> V
         whole = f"({value.sql} // {size})"
         return Value(f"({whole} % {span})" if span else whole, BIGINT)
     if value.type.name not in _TIMES:
-        mismatch(
-            f"Unexpected parameters ({value.type}) for function {name}", node.at
-        )
+        mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
     if value.type == DATE and name in ("hour", "minute", "second", "millisecond"):
         mismatch(f"Unexpected parameters (date) for function {name}", node.at)
     wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
@@ -149,12 +141,12 @@ def _field(c: ExpressionCompiler, name: str, value: Value, node: tree.Call) -> V
     return Value(f"CAST({duck}({wall}) AS BIGINT)", BIGINT)
 
 
-def _field_call(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _field_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     (value,) = _args(c, node, scope, 1)
     return _field(c, node.name, value, node)
 
 
-def _extract(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     unit, operand = node.args
     assert isinstance(unit, tree.Literal)
     name = unit.value.lower()
@@ -186,7 +178,8 @@ def _mysql(text: str, node: tree.Call, *, parse: bool) -> str:
         known = _MYSQL.get(letter)
         if known is None or (parse and letter in ("v", "x", "W", "a")):
             raise QueryError(
-                "INVALID_FUNCTION_ARGUMENT", f"%{letter} not supported in date format string",
+                "INVALID_FUNCTION_ARGUMENT",
+                f"%{letter} not supported in date format string",
                 node.at,
             )
         if parse:
@@ -232,7 +225,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _date_parse(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date_parse(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     text, pattern = _args(c, node, scope, 2)
     if text.type.name not in ("varchar", "unknown"):
         mismatch(f"Unexpected parameters ({text.type}, {pattern.type}) for date_parse", node.at)
@@ -248,7 +241,7 @@ def _date_parse(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(wall, TIMESTAMP3)
 
 
-def _date_format(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _date_format(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     value, pattern = _args(c, node, scope, 2)
     _moment(value, node)
     shown = _format_literal(pattern, node)
@@ -258,13 +251,13 @@ def _date_format(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})", VARCHAR)
 
 
-def _to_iso8601(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _to_iso8601(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     (value,) = _args(c, node, scope, 1)
     _moment(value, node)
     if value.type == DATE:
         return Value(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
     wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
-    text = f"replace({_timestamp_text(wall, value.type)}, ' ', 'T')"
+    text = f"replace({timestamp_text(wall, value.type)}, ' ', 'T')"
     if value.type.name == "timestamptz":
         offset = f"CASE WHEN ({value.sql}).z = 'UTC' THEN 'Z' ELSE ({value.sql}).z END"
         named = f"NOT local_is_offset(({value.sql}).z) AND ({value.sql}).z <> 'UTC'"
@@ -279,7 +272,7 @@ def _to_iso8601(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
 # ------------------------------------------------------------------------- zones, now
 
 
-def _zoned(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _zoned(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     value, where = _args(c, node, scope, 2)
     if where.type.name != "varchar":
         mismatch(f"Unexpected parameters ({value.type}, {where.type}) for {node.name}", node.at)
@@ -315,7 +308,7 @@ def _known_zone(name: str, node: tree.Call) -> str:
     return name
 
 
-def _now(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _now(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if node.args and node.name == "now":
         mismatch("Unexpected parameters for function now", node.at)
     digits = 3
@@ -340,7 +333,7 @@ def _now(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
 _DAY = 86_400_000
 
 
-def _sequence(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
+def _sequence(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     values = _args(c, node, scope, 2, 3)
     kind = common(values[0].type, values[1].type)
     if kind is None:
@@ -377,12 +370,10 @@ def _sequence(c: ExpressionCompiler, node: tree.Call, scope: Scope) -> Value:
             )  # fmt: skip
         size = f"CAST({step.literal // _DAY} AS BIGINT)"
         return Value(f"local_sequence_days({a.sql}, {b.sql}, {size})", array(DATE))
-    return Value(
-        f"local_sequence_micros({a.sql}, {b.sql}, {step.sql} * 1000)", array(kind)
-    )
+    return Value(f"local_sequence_micros({a.sql}, {b.sql}, {step.sql} * 1000)", array(kind))
 
 
-TIME: dict[str, Callable[[ExpressionCompiler, tree.Call, Scope], Value]] = {
+TIME: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "date_trunc": _date_trunc, "date_add": _date_add, "date_diff": _date_diff,
     "$extract": _extract, "date_parse": _date_parse, "parse_datetime": _date_parse,
     "date_format": _date_format, "format_datetime": _date_format, "to_iso8601": _to_iso8601,
@@ -395,5 +386,3 @@ TIME: dict[str, Callable[[ExpressionCompiler, tree.Call, Scope], Value]] = {
         _field_call,
     ),
 }  # fmt: skip
-
-__all__ = ["INTEGER", "TIME"]

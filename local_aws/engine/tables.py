@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.types import VARCHAR, Type, parse_type
+from local_aws.engine.types import Type, parse_type
 from local_aws.glue import Catalog, Json
 from local_aws.store import Store
 
 if TYPE_CHECKING:
     from local_aws.engine import tree
-    from local_aws.engine.compile_query import QueryCompiler
+    from local_aws.engine.compiler import Compiler
 
 CATALOG = "awsdatacatalog"
 
@@ -42,7 +42,7 @@ class Source:
         """A SELECT of the used columns; ``constraints`` name partition columns of ``alias``."""
         raise NotImplementedError
 
-    def at_version(self, kind: str, version: tree.Expr, compiler: QueryCompiler) -> Source:
+    def at_version(self, kind: str, version: tree.Expr, compiler: Compiler) -> Source:
         """The table at a former version; only Iceberg has any."""
         refuse("Time travel is only supported for Iceberg tables", version.at)
 
@@ -207,6 +207,3 @@ class Resolver:
         from local_aws.engine.hive_source import HiveSource
 
         return HiveSource(self.store, self.catalog, table)
-
-
-__all__ = ["CATALOG", "VARCHAR", "Resolver", "Rows", "Source", "empty", "encode_view"]

@@ -19,8 +19,10 @@ class Type:
 
     def __str__(self) -> str:
         if self.name == "row":
-            inner = (f'"{f}" {t}' if f and not _PLAIN.fullmatch(f) else f"{f} {t}" if f else str(t)
-                     for f, t in zip(self.fields, self.of, strict=True))
+            inner = (
+                f'"{f}" {t}' if f and not _PLAIN.fullmatch(f) else f"{f} {t}" if f else str(t)
+                for f, t in zip(self.fields, self.of, strict=True)
+            )
             return f"row({', '.join(inner)})"
         if self.of:
             return f"{self.name}({', '.join(map(str, self.of))})"
@@ -42,8 +44,9 @@ class Type:
         if self.name == "map":
             return f"MAP({self.of[0].duck}, {self.of[1].duck})"
         if self.name == "row":
-            inner = (f"{quote(f)} {t.duck}"
-                     for f, t in zip(self.struct_names, self.of, strict=True))
+            inner = (
+                f"{quote(f)} {t.duck}" for f, t in zip(self.struct_names, self.of, strict=True)
+            )
             return f"STRUCT({', '.join(inner)})"
         return _DUCK[self.name]
 
@@ -118,6 +121,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def quote_text(value: str) -> str:
+    """A DuckDB string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def decimal(precision: int, scale: int) -> Type:
     """``decimal(precision, scale)``."""
     return Type("decimal", (precision, scale))
@@ -172,9 +180,7 @@ def _common_same_name(a: Type, b: Type) -> Type | None:
         inner = [common(x, y) for x, y in zip(a.of, b.of, strict=True)]
         if any(t is None for t in inner):
             return None
-        fields = tuple(
-            x if x == y else None for x, y in zip(a.fields, b.fields, strict=True)
-        )
+        fields = tuple(x if x == y else None for x, y in zip(a.fields, b.fields, strict=True))
         return Type(a.name, (), tuple(t for t in inner if t is not None), fields)
     if not a.numbers or not b.numbers:
         return Type(a.name)
@@ -193,9 +199,7 @@ def coerces(a: Type, b: Type) -> bool:
     if b.name == "varchar":
         return both.name == "varchar" and (not b.numbers or both.numbers == b.numbers)
     if b.of:
-        return a.name == "unknown" or all(
-            coerces(x, y) for x, y in zip(a.of, b.of, strict=True)
-        )
+        return a.name == "unknown" or all(coerces(x, y) for x, y in zip(a.of, b.of, strict=True))
     return both == b
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.engine import tree
-from local_aws.engine.compile_query import Column
+from local_aws.engine.compiler import Column
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.partitions import DEFAULT_PARTITION, partition_path
@@ -50,9 +50,11 @@ def constant(node: tree.Expr) -> Any:
     if isinstance(node, tree.Literal):
         if node.kind == "integer":
             return int(node.value)
-        return {"true": True, "false": False}.get(node.value, node.value) if (
-            node.kind == "boolean"
-        ) else node.value
+        return (
+            {"true": True, "false": False}.get(node.value, node.value)
+            if (node.kind == "boolean")
+            else node.value
+        )
     if isinstance(node, tree.ArrayLiteral):
         return [constant(item) for item in node.items]
     if isinstance(node, tree.Call) and node.name == "array":
@@ -173,7 +175,8 @@ def copy(run: Run, select: str, path: Path, output: Output) -> int:
 
 def file_name(now: datetime) -> str:
     """A name like those that Athena gives to its files."""
-    return f"{now:%Y%m%d_%H%M%S}_{secrets.randbelow(100_000):05d}_{secrets.token_hex(3)[:5]}_{uuid.uuid4()}"
+    task = f"{secrets.randbelow(100_000):05d}_{secrets.token_hex(3)[:5]}"
+    return f"{now:%Y%m%d_%H%M%S}_{task}_{uuid.uuid4()}"
 
 
 def place(

@@ -1,0 +1,138 @@
+"""Literals: the type that Trino reads from how a value is written."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from local_aws.engine import arithmetic, tree
+from local_aws.engine.call import CallCompiler
+from local_aws.engine.casts import explicit
+from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.scope import Scope, Value
+from local_aws.engine.types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    DAY_TO_SECOND,
+    DOUBLE,
+    INTEGER,
+    UNKNOWN,
+    VARBINARY,
+    YEAR_TO_MONTH,
+    Type,
+    decimal,
+    parse_type,
+    quote_text,
+)
+
+_MILLISECONDS = {
+    "second": 1000,
+    "minute": 60_000,
+    "hour": 3_600_000,
+    "day": 86_400_000,
+    "week": 604_800_000,
+}
+
+
+class LiteralCompiler(CallCompiler):
+    """Compiles literals."""
+
+    def literal(self, node: tree.Literal, scope: Scope) -> Value:
+        """A number, text, NULL, TRUE."""
+        kind, shown = node.kind, node.value
+        if kind == "null":
+            return Value("NULL", UNKNOWN, is_null=True)
+        if kind == "boolean":
+            return Value(shown, BOOLEAN, shown == "true")
+        if kind == "string":
+            return Value(quote_text(shown), Type("varchar", (len(shown),)), shown)
+        if kind == "binary":
+            return Value(f"unhex('{shown}')", VARBINARY)
+        if kind == "double":
+            return Value(f"CAST('{shown}' AS DOUBLE)", DOUBLE, float(shown))
+        if kind == "integer":
+            number = int(shown)
+            if number >= 2**63:
+                raise QueryError("SYNTAX_ERROR", f"Invalid numeric literal: {shown}", node.at)
+            found = INTEGER if number < 2**31 else BIGINT
+            return Value(f"CAST({number} AS {found.duck})", found, number)
+        return self._decimal(shown)
+
+    def _decimal(self, shown: str) -> Value:
+        whole, _, fraction = shown.lstrip("+-").partition(".")
+        precision = max(1, len(whole.lstrip("0")) + len(fraction))
+        if precision > 38:
+            refuse(f"Invalid decimal literal: {shown}")
+        kind = decimal(precision, len(fraction))
+        return Value(f"CAST('{shown.rstrip('.')}' AS {kind.duck})", kind)
+
+    def typed_literal(self, node: tree.TypedLiteral, scope: Scope) -> Value:
+        """``DATE '2024-01-01'`` and its like."""
+        name, shown = node.type_name, node.value
+        if name == "date":
+            self._check_date(shown, node.at, "date")
+            return Value(f"DATE {quote_text(shown.strip())}", DATE, shown.strip())
+        if name == "timestamp":
+            return self._timestamp(shown.strip(), node.at)
+        if name == "decimal":
+            if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", shown):
+                raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid DECIMAL", node.at)
+            return self._decimal(shown)
+        if name == "json":
+            return Value(f"CAST(json({quote_text(shown)}) AS JSON)", Type("json"))
+        try:
+            kind = parse_type(name)
+        except ValueError:
+            refuse(f"{name.upper()} literals are not supported here", node.at)
+        return explicit(Value(quote_text(shown), Type("varchar")), kind, node.at, safe=False)
+
+    def _check_date(self, shown: str, at: int, kind: str) -> None:
+        try:
+            if not re.fullmatch(r"\d+-\d{1,2}-\d{1,2}", shown.strip()):
+                raise ValueError(shown)
+            year, month, day = map(int, shown.strip().split("-"))
+            date(min(year, 9999), month, day)
+        except ValueError:
+            raise QueryError(
+                "INVALID_LITERAL", f"'{shown}' is not a valid {kind} literal", at
+            ) from None
+
+    def _timestamp(self, shown: str, at: int) -> Value:
+        match = re.fullmatch(
+            r"(\d+-\d{1,2}-\d{1,2})(?: (\d{1,2}:\d{1,2}(?::\d{1,2}(?:\.(\d+))?)?))?"
+            r"(?: ?([+-]\d{1,2}:\d{2}|[A-Za-z][\w/+-]*))?",
+            shown,
+        )
+        if match is None:
+            raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid timestamp literal", at)
+        day, clock, fraction, zone = match.groups()
+        self._check_date(day, at, "timestamp")
+        digits = len(fraction or "")
+        if digits > 6:
+            refuse("Timestamps finer than microseconds are not supported here", at)
+        wall = f"TIMESTAMP {quote_text(f'{day} {clock}' if clock else day)}"
+        if zone is None:
+            return Value(wall, Type("timestamp", (digits,)), shown)
+        return Value(
+            f"const_with_zone({wall}, {quote_text(arithmetic.zone(zone))})",
+            Type("timestamptz", (digits,)),
+        )
+
+    def interval_literal(self, node: tree.IntervalLiteral, scope: Scope) -> Value:
+        """``INTERVAL '1' DAY``, as milliseconds or months."""
+        if node.to is not None:
+            refuse("INTERVAL ... TO ... literals are not supported here", node.at)
+        if not re.fullmatch(r"[+-]?\d+(\.\d{1,3})?", node.value) or (
+            "." in node.value and node.unit != "second"
+        ):
+            raise QueryError(
+                "INVALID_LITERAL",
+                f"Invalid INTERVAL {node.unit.upper()} value: {node.value}",
+                node.at,
+            )
+        if node.unit in ("month", "year"):
+            months = int(node.value) * (12 if node.unit == "year" else 1) * node.sign
+            return Value(f"CAST({months} AS BIGINT)", YEAR_TO_MONTH, months)
+        amount = round(float(node.value) * _MILLISECONDS[node.unit]) * node.sign
+        return Value(f"CAST({amount} AS BIGINT)", DAY_TO_SECOND, amount)

@@ -1,0 +1,140 @@
+-- Small SQL functions that give DuckDB the meaning Trino has; see macros.py for their three forms.
+create macro local_check(x, pattern, kind, safe) as
+    case when x is null or regexp_full_match(x, pattern) then x
+         when safe then null
+         else local_fail('INVALID_CAST_ARGUMENT', case kind
+            when 'date' then 'Value cannot be cast to date: ' || x
+            when 'timestamp' then 'Value cannot be cast to timestamp: ' || x
+            when 'boolean' then 'Cannot cast ''' || x || ''' to BOOLEAN'
+            else 'Cannot cast ''' || x || ''' to ' || upper(kind) end, x) end;
+create macro local_round(x) as case when x >= 0 then floor(x + 0.5) else ceil(x - 0.5) end;
+create macro local_floor_div(a, b) as (a - ((a % b) + b) % b) // b;
+create macro local_round_micros(t, unit) as
+    make_timestamp(local_floor_div(epoch_us(t) + unit // 2, unit) * unit);
+create macro local_offset_minutes(z) as
+    (case when z[1] = '-' then -1 else 1 end)
+    * (cast(substr(z, 2, 2) as bigint) * 60 + cast(substr(z, 5, 2) as bigint));
+create macro local_is_offset(z) as regexp_full_match(z, '[+-][0-9]{2}:[0-9]{2}');
+create macro local_wall_of(i, z) as
+    case when z = 'UTC' then i
+         when local_is_offset(z) then i + to_minutes(local_offset_minutes(z))
+         else timezone(z, timezone('UTC', i)) end;
+create macro local_wall(t) as local_wall_of((t).i, (t).z);
+create macro local_instant_of(w, z) as
+    case when z = 'UTC' then w
+         when local_is_offset(z) then w - to_minutes(local_offset_minutes(z))
+         else timezone('UTC', timezone(z, w)) end;
+create macro local_pack(i, z) as
+    case when i is null or z is null then null else struct_pack(i := i, z := z) end;
+create macro local_at_utc(t) as local_pack(t, 'UTC');
+create macro local_with_zone(w, z) as local_pack(local_instant_of(w, z), z);
+create macro local_zone_part(s) as
+    case when regexp_extract(s, ' ?([+-][0-9]{1,2}:[0-9]{2}|[A-Za-z][A-Za-z0-9_/+-]*)$', 1) = ''
+         then 'UTC'
+         else replace(regexp_extract(s, ' ?([+-][0-9]{1,2}:[0-9]{2}|[A-Za-z][A-Za-z0-9_/+-]*)$', 1),
+                      '+00:00', 'UTC') end;
+create macro local_text_to_timestamptz(x, safe) as
+    local_with_zone(
+        cast(regexp_replace(local_check(trim(x),
+            '[0-9]+-[0-9]{1,2}-[0-9]{1,2}( [0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?)?'
+            || '( ?([+-][0-9]{2}:[0-9]{2}|[A-Za-z][A-Za-z0-9_/+-]*))?',
+            'timestamp', safe),
+            ' ?([+-][0-9]{1,2}:[0-9]{2}|[A-Za-z][A-Za-z0-9_/+-]*)$', '') as timestamp),
+        local_zone_part(trim(x)));
+create macro local_iso_zone(s) as
+    case when regexp_matches(s, 'T.*([+-][0-9]{2}(:?[0-9]{2})?)$')
+         then case when regexp_replace(s, '^.*([+-][0-9]{2}):?([0-9]{2})?$', '\1:\2') in ('+00:00', '-00:00', '+00:')
+                   then 'UTC'
+                   else rpad(regexp_replace(s, '^.*([+-][0-9]{2}):?([0-9]{2})?$', '\1:\2'), 6, '0') end
+         else 'UTC' end;
+create macro local_iso_wall(s) as
+    make_timestamp(local_floor_div(epoch_us(cast(replace(regexp_replace(
+        case when regexp_full_match(s, '[0-9]{4}-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:?[0-9]{2}(:?[0-9]{2}([.,][0-9]+)?)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?)?|[0-9]{4}')
+             then case when length(s) = 4 then s || '-01-01' when length(s) = 7 then s || '-01'
+                       when regexp_full_match(s, '[^T]*T[0-9]{2}(Z|[+-].*)?') then regexp_replace(s, 'T([0-9]{2})', 'T\1:00')
+                       else s end
+             else local_fail('INVALID_FUNCTION_ARGUMENT', 'Invalid format: "' || s || '"', s) end,
+        '(T.*?)(Z|[+-][0-9]{2}(:?[0-9]{2})?)$', '\1'), ',', '.') as timestamp)), 1000) * 1000);
+create macro local_from_iso8601(s) as local_with_zone(local_iso_wall(s), local_iso_zone(s));
+create macro local_pad2(x) as lpad(cast(x as varchar), 2, '0');
+create macro local_double_text(x) as
+    case when isnan(x) then 'NaN'
+         when isinf(x) then case when x > 0 then 'Infinity' else '-Infinity' end
+         when x = 0 then case when cast(x as varchar)[1] = '-' then '-0.0' else '0.0' end
+         when abs(x) >= 1e-3 and abs(x) < 1e7 then cast(x as varchar)
+         else case when x < 0 then '-' else '' end || local_scientific(replace(cast(abs(x) as varchar), '-', '~')) end;
+create macro local_digits(s) as
+    regexp_replace(regexp_replace(replace(split_part(s, 'e', 1), '.', ''), '^0+', ''), '0+$', '');
+create macro local_exponent(s) as
+    case when contains(s, 'e')
+         then cast(replace(replace(split_part(s, 'e', 2), '~', '-'), '+', '') as integer)
+         else 0 end
+    + case when split_part(split_part(s, 'e', 1), '.', 1) not in ('0', '')
+           then length(split_part(split_part(s, 'e', 1), '.', 1)) - 1
+           else -1 - length(regexp_extract(split_part(split_part(s, 'e', 1), '.', 2), '^0*')) end;
+create macro local_scientific(s) as
+    local_digits(s)[1] || '.'
+    || case when length(local_digits(s)) > 1 then local_digits(s)[2:] else '0' end
+    || 'E' || cast(local_exponent(s) as varchar);
+create macro local_json_scalar(j) as
+    case json_type(j) when 'OBJECT' then local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j)
+                      when 'ARRAY' then local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j)
+                      when 'NULL' then null else j->>'$' end;
+create macro local_decimal_quotient(a, b) as
+    case when b = 0 then local_fail('DIVISION_BY_ZERO', 'Division by zero', cast(a as varchar) || cast(b as varchar))::hugeint
+         else (a // b) + case when abs(a % b) * 2 >= abs(b)
+                              then case when (a < 0) = (b < 0) then 1 else -1 end else 0 end end;
+create macro local_substr(s, start) as
+    case when start = 0 or start > length(s) or -start > length(s) then (case when s is null or start is null then null else '' end)
+         else substr(s, start) end;
+create macro local_substr_length(s, start, size) as
+    case when start = 0 or size <= 0 or start > length(s) or -start > length(s)
+         then (case when s is null or start is null or size is null then null else '' end)
+         else substr(s, start, size) end;
+create macro local_element_at(a, i) as
+    case when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
+         else a[i] end;
+create macro local_subscript(a, i) as
+    case when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
+         when i < 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'Array subscript is negative: ' || i, cast(a as varchar) || cast(i as varchar))
+         when i > len(a) then local_fail('INVALID_FUNCTION_ARGUMENT', 'Array subscript must be less than or equal to array length: ' || i || ' > ' || len(a), cast(a as varchar) || cast(i as varchar))
+         else a[i] end;
+create macro local_map_get(m, k) as
+    case when m is null or k is null then null
+         when not list_contains(map_keys(m), k) then local_fail('INVALID_FUNCTION_ARGUMENT', 'Key not present in map: ' || cast(k as varchar), cast(m as varchar) || cast(k as varchar))
+         else map_extract_value(m, k) end;
+create macro local_sequence(a, b, step) as
+    case when step = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'interval must not be zero', cast(a as varchar) || cast(b as varchar) || cast(step as varchar))
+         when (b > a and step < 0) or (b < a and step > 0)
+         then local_fail('INVALID_FUNCTION_ARGUMENT', 'sequence stop value should be greater than or equal to start value if step is greater than zero otherwise stop should be less than or equal to start', cast(a as varchar) || cast(b as varchar) || cast(step as varchar))
+         when (b - a) // step >= 10000 then local_fail('INVALID_FUNCTION_ARGUMENT', 'result of sequence function must not have more than 10000 entries', cast(a as varchar) || cast(b as varchar) || cast(step as varchar))
+         else generate_series(a, b, step) end;
+create macro local_sequence_days(a, b, step) as
+    list_transform(local_sequence(0, cast(b - a as bigint), step), lambda n: a + cast(n as integer));
+create macro local_sequence_micros(a, b, step) as
+    list_transform(local_sequence(epoch_us(a), epoch_us(b), step), lambda n: make_timestamp(n));
+create macro local_sequence_months(a, b, step) as
+    list_filter(list_transform(
+        case when step = 0 or (b > a and step < 0) or (b < a and step > 0)
+             then local_fail('INVALID_FUNCTION_ARGUMENT', 'sequence stop value should be greater than or equal to start value if step is greater than zero otherwise stop should be less than or equal to start', cast(a as varchar) || cast(b as varchar) || cast(step as varchar))
+             else generate_series(0, cast(date_sub('month', cast(a as timestamp), cast(b as timestamp)) as bigint) // step) end,
+        lambda n: a + to_months(cast(n * step as integer))), lambda t: case when step > 0 then t <= b else t >= b end);
+create macro local_split_part(s, d, n) as
+    case when n <= 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'Index must be greater than zero', cast(s as varchar) || cast(d as varchar) || cast(n as varchar))
+         when n > length(s) - length(replace(s, d, '')) + 1 and length(d) = 1 then null
+         when n > len(str_split(s, d)) then null
+         else str_split(s, d)[n] end;
+create macro local_regexp_extract(s, p, g) as
+    case when regexp_matches(s, p) then regexp_extract(s, p, g) end;
+create macro local_greatest_us(a, b) as greatest(a, b);
+create macro local_date_diff_months(a, b) as date_sub('month', a, b);
+create macro local_json_extract_scalar(j, p) as
+    case json_type(j, p) when 'OBJECT' then null when 'ARRAY' then null when 'NULL' then null
+         else json_extract_string(j, p) end;
+create macro local_null_if_any(x, anynull) as case when anynull then null else x end;
+create macro local_url(u, n) as
+    case when u is null then null
+         when regexp_full_match(u, '[^\s<>"{}|\\^`]*') then
+            regexp_extract(u, '^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://(?:[^/?#@]*@)?([^/?#:]*|\[[^\]]*\])(?::([0-9]*))?)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$', n)
+         else null end;
+create macro local_hex_bytes(x) as hex(x);
