@@ -87,7 +87,12 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
                 "Completeness: ids received between the first and the last id of the day; what "
                 "the API no longer offers is missing for ever. Lag: from the event to its landing.",
                 ("completeness", charts.completeness(numbers.health, source_time_zone)),
-                ("lag", charts.lag(numbers.health, source_time_zone)),
+                *(
+                    [("lag", charts.lag(numbers.health, source_time_zone))]
+                    # Only good records have a time to measure from.
+                    if any(row["lag_p50_seconds"] is not None for row in numbers.health)
+                    else []
+                ),
             ),
         ]
     if numbers.daily:

@@ -42,7 +42,7 @@ class CheckFailed(IngestionError):
     def __init__(self, result: CheckResult) -> None:
         """Say which expectations failed; their names hold no value of the data."""
         self.result = result
-        failures = "; ".join(result.failed_blocking)
+        failures = "; ".join(failure.rstrip(".") for failure in result.failed_blocking)
         super().__init__(
             f"{result.suite}: {len(result.failed_blocking)} blocking expectations failed "
             f"of {result.evaluated}: {failures}. The data docs show it."
