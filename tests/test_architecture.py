@@ -30,7 +30,12 @@ MAY_IMPORT = {
 # module of ours: the only ones that may use this package
 ONLY_USERS = {
     "boto3": {"ingestion/lake.py", "laptop/world.py"},
-    "cryptography": {"ingestion/keys.py", "laptop/secret_files.py", "simulator/tokens.py"},
+    "cryptography": {
+        "ingestion/keys.py",
+        "laptop/secret_files.py",
+        "laptop/cluster_env.py",
+        "simulator/tokens.py",
+    },
 }
 
 
