@@ -5,6 +5,7 @@ that was ever published, walks through it with loops and sets, and is allowed to
 it and the warehouse differ, one of the two misread design or DECISIONS.md.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -132,10 +133,12 @@ def _user_days(records: list[Row], zone: ZoneInfo) -> list[Row]:
 
 
 def _users(user_days: list[Row], active: set[tuple[str, date]]) -> list[Row]:
+    days_of: dict[str, list[Row]] = defaultdict(list)
+    for row in user_days:
+        days_of[row["user_id"]].append(row)
     rows = []
-    for user in {row["user_id"] for row in user_days}:
-        own = [row for row in user_days if row["user_id"] == user]
-        active_days = sorted(day for someone, day in active if someone == user)
+    for user, own in days_of.items():
+        active_days = sorted(r["event_date"] for r in own if (user, r["event_date"]) in active)
         rows.append(
             {
                 "user_id": user,
@@ -260,8 +263,9 @@ def _endpoints(records: list[Row], zone: ZoneInfo) -> list[Row]:
 
 def _nearest_rank(values: list[int], percent: int) -> int:
     """Return the smallest value that at least ``percent`` % of the values do not exceed."""
-    for value in sorted(values):
-        if 100 * sum(other <= value for other in values) >= percent * len(values):
+    ordered = sorted(values)
+    for value in ordered:
+        if 100 * bisect_right(ordered, value) >= percent * len(ordered):
             return value
     raise ValueError("no values")
 
