@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import threading
 import time
 import uuid
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -34,6 +34,10 @@ WORKERS = 4
 
 CACHED_CELLS = 2_000_000
 """Cells of results kept in memory for paging; older ones are read back from their file."""
+
+
+CLOSE_SECONDS = 5.0
+"""How long a clean stop waits for a query that was told to stop."""
 
 
 @dataclass(slots=True)
@@ -63,10 +67,16 @@ class Queries:
         self._live: dict[str, Live] = {}
         self._rows: OrderedDict[str, list[Row]] = OrderedDict()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="athena")
+        self._waiting: queue.SimpleQueue[Live | None] = queue.SimpleQueue()
+        self._workers = [
+            threading.Thread(target=self._serve, name=f"athena-{n}", daemon=True)
+            for n in range(WORKERS)
+        ]
         for body in history.unfinished():
             _end(body, "FAILED", "INTERNAL_ERROR: the server stopped during this query", (1, 200))
             history.save(body, None)
+        for worker in self._workers:
+            worker.start()
 
     def close(self) -> None:
         """Stop running queries and wait for them."""
@@ -75,8 +85,12 @@ class Queries:
         for one in live:
             if not one.finished.is_set():
                 self._interrupt(one)
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._engine.close()
+        for _ in self._workers:
+            self._waiting.put(None)
+        for worker in self._workers:
+            worker.join(timeout=CLOSE_SECONDS)
+        if not any(worker.is_alive() for worker in self._workers):
+            self._engine.close()
 
     # ------------------------------------------------------------------ start
 
@@ -97,7 +111,7 @@ class Queries:
             self._history.save(live.body, token)
             self._live[live.body["QueryExecutionId"]] = live
             self._forget_old()
-        self._pool.submit(self._work, live)
+        self._waiting.put(live)
         return {"QueryExecutionId": live.body["QueryExecutionId"]}
 
     def _new(self, payload: Json, text: str, token: str | None) -> Live:
@@ -145,6 +159,10 @@ class Queries:
 
     # ------------------------------------------------------------------ work
 
+    def _serve(self) -> None:
+        while (live := self._waiting.get()) is not None:
+            self._work(live)
+
     def _work(self, live: Live) -> None:
         began = time.time()
         body = live.body
@@ -152,45 +170,33 @@ class Queries:
         group = self._groups.find(body["WorkGroup"])
         run.byte_limit = group["Configuration"].get("BytesScannedCutoffPerQuery")
         live.run = run
+        end: tuple[Any, ...] = ("SUCCEEDED",)
         try:
             if live.stopped:
                 raise Cancelled
             body["Status"] = {**body["Status"], "State": "RUNNING"}
             with self._store.reading():
                 self._execute(live, run)
-            _end(body, "SUCCEEDED")
         except Cancelled:
-            _end(body, "CANCELLED", "Query cancelled by user")
+            end = ("CANCELLED", "Query cancelled by user")
         except QueryError as error:
             reason = str(error.locate(body["Query"]))
-            _end(body, "FAILED", reason, (error.category, error.error_type))
+            end = ("FAILED", reason, (error.category, error.error_type))
         except StoreError as error:
-            _end(body, "FAILED", f"GENERIC_USER_ERROR: {error}", (2, 1001))
+            end = ("FAILED", f"GENERIC_USER_ERROR: {error}", (2, 1001))
         except Exception as error:
             logger.exception("query=%s failed in the server", body["QueryExecutionId"])
             reason = f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}"
-            _end(body, "FAILED", reason, (1, 200))
-        finally:
-            run.close()
-            self._account(body, run, began)
-            self._history.save(body, live.token)
-            live.finished.set()
-            live.run = None
-        self._log(body, run)
-
-    def _account(self, body: Json, run: Run, began: float) -> None:
-        now = time.time()
-        submitted = body["Status"]["SubmissionDateTime"]
-        body["Statistics"] = {
-            "EngineExecutionTimeInMillis": int((now - began) * 1000),
-            "DataScannedInBytes": run.bytes_scanned,
-            "TotalExecutionTimeInMillis": int((now - submitted) * 1000),
-            "QueryQueueTimeInMillis": max(0, int((began - submitted) * 1000)),
-            "ServicePreProcessingTimeInMillis": 0,
-            "QueryPlanningTimeInMillis": 0,
-            "ServiceProcessingTimeInMillis": 0,
-            "ResultReuseInformation": {"ReusedPreviousResult": False},
-        }
+            end = ("FAILED", reason, (1, 200))
+        run.close()
+        # Whoever sees the end sees all of it, and it is on disk.
+        done = {**body, "Statistics": _statistics(body, run, began)}
+        _end(done, *end)
+        self._history.save(done, live.token)
+        live.body = done
+        live.finished.set()
+        live.run = None
+        self._log(done, run)
 
     def _log(self, body: Json, run: Run) -> None:
         status, statistics = body["Status"], body["Statistics"]
@@ -335,8 +341,6 @@ class Queries:
         run = live.run
         if run is not None:
             run.interrupt()
-        elif live.body["Status"]["State"] == "QUEUED":
-            _end(live.body, "CANCELLED", "Query cancelled by user")
 
     def list_ids(self, payload: Json) -> Json:
         """ListQueryExecutions, newest first."""
@@ -410,6 +414,21 @@ class Queries:
         )
         self._keep(query_id, rows)
         return header, rows
+
+
+def _statistics(body: Json, run: Run, began: float) -> Json:
+    now = time.time()
+    submitted = body["Status"]["SubmissionDateTime"]
+    return {
+        "EngineExecutionTimeInMillis": int((now - began) * 1000),
+        "DataScannedInBytes": run.bytes_scanned,
+        "TotalExecutionTimeInMillis": int((now - submitted) * 1000),
+        "QueryQueueTimeInMillis": max(0, int((began - submitted) * 1000)),
+        "ServicePreProcessingTimeInMillis": 0,
+        "QueryPlanningTimeInMillis": 0,
+        "ServiceProcessingTimeInMillis": 0,
+        "ResultReuseInformation": {"ReusedPreviousResult": False},
+    }
 
 
 def _end(body: Json, state: str, reason: str = "", error: tuple[int, int] | None = None) -> None:

@@ -136,13 +136,25 @@ class TableCatalog(NoopCatalog):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         super().__init__(name)
         self._store, self._catalog = store, catalog
+        self.io = StoreFileIO(store)
+        """Of every table this catalogue hands out: what waits must survive a commit's retry."""
+
         self._database, self._table = database, name
         self._glue, self._strict = glue, strict
 
     def load_table(self, identifier: Any) -> Table:
         """The table as it is now."""
-        glue = self._catalog.require_table(self._database, self._table)
-        return load(self._store, self._catalog, glue, strict=self._strict)
+        return self.table(self._catalog.require_table(self._database, self._table))
+
+    def table(self, glue: Json) -> Table:
+        """A table as the catalogue describes it."""
+        return Table(
+            (self._database, self._table),
+            metadata_of(self._store, glue),
+            glue["Parameters"]["metadata_location"],
+            self.io,
+            self,
+        )
 
     def commit_table(
         self, table: Table, requirements: tuple[Any, ...], updates: tuple[Any, ...]
@@ -161,8 +173,7 @@ class TableCatalog(NoopCatalog):  # type: ignore[misc]
                 requirement.validate(base)
             location = (glue or {}).get("Parameters", {}).get("metadata_location")
             metadata = update_table_metadata(base, updates, False, location)
-            assert isinstance(table.io, StoreFileIO)
-            table.io.flush()
+            self.io.flush()
             return self._publish(metadata, glue, location)
 
     def _publish(
@@ -200,13 +211,7 @@ def conflict(database: str, name: str) -> QueryError:
 def load(store: Store, catalog: Catalog, glue: Json, *, strict: bool = False) -> Table:
     """A table of the catalogue."""
     database, name = glue["DatabaseName"], glue["Name"]
-    return Table(
-        (database, name),
-        metadata_of(store, glue),
-        glue["Parameters"]["metadata_location"],
-        StoreFileIO(store),
-        TableCatalog(store, catalog, database, name, glue=glue, strict=strict),
-    )
+    return TableCatalog(store, catalog, database, name, glue=glue, strict=strict).table(glue)
 
 
 def metadata_of(store: Store, glue: Json) -> TableMetadata:

@@ -115,7 +115,7 @@ class IcebergTables:
 
     def _append_new(self, name: tuple[str, str], metadata: TableMetadata, files: list[Any]) -> None:
         catalog = TableCatalog(self.store, self.catalog, *name, glue=None, strict=True)
-        table = Table(name, metadata, "", StoreFileIO(self.store), catalog)
+        table = Table(name, metadata, "", catalog.io, catalog)
         if not files:
             catalog.commit_table(table, (), ())
             return

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,13 @@ class Server:
 
     def __init__(self, data: Path, *options: str, port: int = 0) -> None:
         self.data = data
+        # A file and no pipe: nobody reads while the server runs, and a full pipe would stop it.
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "local_aws", "--data", str(data), "--port", str(port), *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.log,
             text=True,
         )
         assert self.process.stdout is not None
@@ -46,8 +49,9 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; the exit code and what was written to stderr."""
         self.process.send_signal(how)
-        _, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, errors
+        self.process.communicate(timeout=20)
+        self.log.seek(0)
+        return self.process.returncode, self.log.read()
 
 
 @pytest.fixture(scope="session")
