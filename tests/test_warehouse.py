@@ -341,8 +341,8 @@ def story(local_aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         tell("a gap", ("run",))
         publish(3, late[:150], duplicates={"2024-02-20": 7})
         tell("the gap is closed", ("run",))
-        far = utc("2024-03-12T01:00:00")
-        publish(5, [record(9000, 39, far), record(9001, 77, far)])
+        old, far = utc("2024-02-10T01:00:00"), utc("2024-03-12T01:00:00")
+        publish(5, [record(9000, 39, far), record(9001, 77, far), record(9002, 88, old)])
         publish(6, [], [*rejects(1, 0, "2024-04-19"), *rejects(1, 2**63 - 1, "2024-04-19")])
         # Someone builds the metric without the fact below it; the next whole run must still see.
         partial_run = ("run", "--select", "stg_access_logs__batches", "metrics_daily_active")
@@ -401,7 +401,7 @@ def test_only_touched_days_are_computed_again(story: dict[str, Step]):
     rows = story["a partial run"].found["metrics_endpoint_daily"]
 
     newest = {row["metric_date"] for row in rows if row["as_of_batch_seq"] == 6}
-    assert newest == {date(2024, 3, 12)}
+    assert newest == {date(2024, 2, 10), date(2024, 3, 12)}
 
 
 def test_days_without_any_event_have_a_row_of_zeros(story: dict[str, Step]):
