@@ -92,7 +92,9 @@ class Laptop:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
             "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": os.pathsep.join(
+                [str(REPOSITORY), str(REPOSITORY / "laptop" / "preload")]
+            ),
         }
 
     def shell(self) -> dict[str, str]:
