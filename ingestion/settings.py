@@ -97,8 +97,8 @@ class Settings:
             problems.insert(0, f"Missing environment variables: {', '.join(missing)}")
         if problems:
             raise ConfigError(
-                f"{'; '.join(problems)}. Copy .env.example to .env and fill it in "
-                "(`make run` does it for this machine)."
+                f"{'; '.join(problems)}. .env.example describes every variable; "
+                "`. .daylight/activate` sets them to what `make run` uses."
             )
         return cls(**cast(dict[str, Any], values))
 

@@ -6,7 +6,7 @@ from local_aws.engine import tree
 from local_aws.engine.casts import coerce, convert
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
-from local_aws.engine.functions import FUNCTIONS
+from local_aws.engine.functions import ELSEWHERE, FUNCTIONS
 from local_aws.engine.json_path import json_path
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.signatures import Bindings, Overload, Pattern, bind, is_exact, resolve
@@ -45,6 +45,8 @@ class CallCompiler(Compiler):
             self._plain_only(node, special.aggregate)
             return special.compile(self, node, scope)
         overloads = FUNCTIONS.get(node.name)
+        if overloads is None and node.name in ELSEWHERE:
+            refuse(f"Function {node.name} is not supported here", node.at)
         if overloads is None:
             raise QueryError(
                 "FUNCTION_NOT_FOUND", f"Function '{node.name}' not registered", node.at

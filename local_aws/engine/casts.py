@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_aws.engine.errors import mismatch
+from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
     DOUBLE,
@@ -44,6 +44,8 @@ def _castable(a: Type, b: Type) -> bool:
     if a.name == "json" and b.name in ("array", "map", "row"):
         return True
     if b.name == "json":
+        if any(_holds_time(inner) for inner in a.of):
+            refuse(f"CAST of {a} to JSON is not supported here")
         return a.name in ("boolean", "varchar", "date", "timestamp", "array", "map", "row") or (
             a.is_number
         )
@@ -63,6 +65,12 @@ def _castable(a: Type, b: Type) -> bool:
         return b.is_number or b.name in ("boolean",)
     dates = ("date", "timestamp", "timestamptz")
     return a.name in dates and b.name in dates
+
+
+def _holds_time(kind: Type) -> bool:
+    return kind.name in ("timestamp", "timestamptz", "varbinary", "time") or any(
+        _holds_time(inner) for inner in kind.of
+    )
 
 
 def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from local_aws.engine import arithmetic, tree
@@ -148,6 +149,9 @@ class ExpressionCompiler(LiteralCompiler):
         if kind is None or (op not in ("=", "<>") and not kind.is_orderable):
             mismatch(f"Cannot apply operator: {left.type} {op} {right.type}", at)
         a, b = self.comparable(coerce(left, kind)), self.comparable(coerce(right, kind))
+        if kind.of and op in ("=", "<>"):
+            same = equality(a, b, kind)
+            return Value(same if op == "=" else f"(NOT {same})", BOOLEAN)
         return Value(f"({a} {op} {b})", BOOLEAN)
 
     def comparable(self, value: Value) -> str:
@@ -235,9 +239,14 @@ class ExpressionCompiler(LiteralCompiler):
     def type(self, shown: str, at: int) -> Type:
         """A type by its name in SQL."""
         try:
-            return parse_type(shown)
+            kind = parse_type(shown)
         except ValueError:
+            if re.match(r"(time|char|ipaddress|hyperloglog|qdigest|tdigest)\b", shown.lower()):
+                refuse(f"Type {shown} is not supported here", at)
             mismatch(f"Unknown type: {shown}", at)
+        if kind.name in ("char", "time", "timetz"):
+            refuse(f"Type {kind} is not supported here", at)
+        return kind
 
     # ------------------------------------------------------------------ composites
 
@@ -336,6 +345,28 @@ class ExpressionCompiler(LiteralCompiler):
         if (op, quantifier) == ("=", "ANY"):
             return Value(f"({a} IN ({wrapped}))", BOOLEAN)
         return Value(f"({a} {op} {quantifier} ({wrapped}))", BOOLEAN)
+
+
+def equality(a: str, b: str, kind: Type) -> str:
+    """``a = b`` in three-valued logic; to DuckDB a null inside equals a null inside."""
+    if kind.name == "timestamptz":
+        return f"(({a}).i = ({b}).i)"
+    if kind.name == "row":
+        parts = [
+            equality(f"struct_extract({a}, '{name}')", f"struct_extract({b}, '{name}')", inner)
+            for name, inner in zip(kind.struct_names, kind.of, strict=True)
+        ]
+        return f"({' AND '.join(parts)})"
+    if kind.name == "array":
+        pairs = f"list_transform(list_zip({a}, {b}), lambda y_: {equality('y_[1]', 'y_[2]', kind.of[0])})"
+        nulls = f"len(list_filter({pairs}, lambda y_: y_ IS NULL)) > 0"
+        return (
+            f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL WHEN len({a}) <> len({b}) "
+            f"OR list_contains({pairs}, false) THEN false WHEN {nulls} THEN NULL ELSE true END"
+        )
+    if kind.name == "map":
+        refuse("Comparing maps is not supported here")
+    return f"({a} = {b})"
 
 
 _COMPILERS: dict[type, Callable[..., Value]] = {

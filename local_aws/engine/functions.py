@@ -13,3 +13,8 @@ from local_aws.engine.signatures import Overload, read_table
 FUNCTIONS: dict[str, list[Overload]] = read_table(
     Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
 )
+
+ELSEWHERE = frozenset(
+    Path(__file__).with_name("functions_elsewhere.txt").read_text(encoding="utf-8").split("\n")
+)
+"""Functions that Athena has and we have not."""

@@ -12,10 +12,11 @@ from local_aws.engine.compiler import Rel
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_source import storage_format
+from local_aws.engine.macros import family
 from local_aws.engine.partitions import location_of
 from local_aws.engine.scope import Value
 from local_aws.engine.tables import glue_columns
-from local_aws.engine.types import Type, coerces
+from local_aws.engine.types import VARCHAR, Type, coerces
 from local_aws.engine.writing import (
     Output,
     check_columns,
@@ -202,7 +203,9 @@ def insertable(have: Type, want: Type) -> bool:
 
 
 def store_as(value: Value, kind: Type) -> Value:
-    """A value for storing: only its type changes."""
+    """A value for storing; text that is too long fails, where a cast would cut it."""
+    if kind.name == "varchar" and kind.numbers and value.type != kind:
+        return Value(family(f"local_fits({coerce(value, VARCHAR).sql}, {kind.numbers[0]})"), kind)
     return coerce(value, kind)
 
 

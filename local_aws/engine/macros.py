@@ -29,7 +29,7 @@ MACROS = (
     + "".join(re.sub(r"\blocal_", prefix, _MACROS) for prefix in ("const_", "tried_"))
 )
 
-_COLUMN = re.compile(r"\br[0-9]+\.|\bv[0-9]+_")
+_COLUMN = re.compile(r"\b[rq][0-9]*_?\.|\bv[0-9]+_")
 
 
 def has_column(sql: str) -> bool:
@@ -42,3 +42,14 @@ def family(sql: str) -> str:
     if "local_" not in sql or has_column(sql):
         return sql
     return re.sub(r"\blocal_", "const_", sql)
+
+
+_MAY_FAIL = re.compile(
+    r"\bconst_(fail|check|element_at|subscript|map_get|sequence|split_part|json_scalar|"
+    r"decimal_quotient|iso|from_iso|text_to|url_part|fits)"
+)
+
+
+def fails_by_error(sql: str) -> bool:
+    """Whether it may call ``error``, which DuckDB does not take inside TRY."""
+    return _MAY_FAIL.search(sql) is not None

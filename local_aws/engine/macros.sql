@@ -56,7 +56,6 @@ create macro local_iso_wall(s) as
              else local_fail('INVALID_FUNCTION_ARGUMENT', 'Invalid format: "' || s || '"', s) end,
         '(T.*?)(Z|[+-][0-9]{2}(:?[0-9]{2})?)$', '\1'), ',', '.') as timestamp)), 1000) * 1000);
 create macro local_from_iso8601(s) as local_with_zone(local_iso_wall(s), local_iso_zone(s));
-create macro local_pad2(x) as lpad(cast(x as varchar), 2, '0');
 create macro local_double_text(x) as
     case when isnan(x) then 'NaN'
          when isinf(x) then case when x > 0 then 'Infinity' else '-Infinity' end
@@ -126,15 +125,23 @@ create macro local_split_part(s, d, n) as
          else str_split(s, d)[n] end;
 create macro local_regexp_extract(s, p, g) as
     case when regexp_matches(s, p) then regexp_extract(s, p, g) end;
-create macro local_greatest_us(a, b) as greatest(a, b);
-create macro local_date_diff_months(a, b) as date_sub('month', a, b);
 create macro local_json_extract_scalar(j, p) as
     case json_type(j, p) when 'OBJECT' then null when 'ARRAY' then null when 'NULL' then null
          else json_extract_string(j, p) end;
-create macro local_null_if_any(x, anynull) as case when anynull then null else x end;
 create macro local_url(u, n) as
     case when u is null then null
          when regexp_full_match(u, '[^\s<>"{}|\\^`]*') then
             regexp_extract(u, '^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://(?:[^/?#@]*@)?([^/?#:]*|\[[^\]]*\])(?::([0-9]*))?)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$', n)
          else null end;
-create macro local_hex_bytes(x) as hex(x);
+create macro local_blank() as
+    chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(28) || chr(29) ||
+    chr(30) || chr(31) || chr(5760) || chr(8192) || chr(8193) || chr(8194) || chr(8195) ||
+    chr(8196) || chr(8197) || chr(8198) || chr(8200) || chr(8201) || chr(8202) || chr(8232) ||
+    chr(8233) || chr(8287) || chr(12288);
+create macro local_url_part(u, n) as
+    case when contains(local_url(u, n), '%')
+         then local_fail('NOT_SUPPORTED', 'A part of a URL with escapes (%) is not supported here', u)
+         else local_url(u, n) end;
+create macro local_fits(s, n) as
+    case when length(s) <= n or s is null then s
+         else local_fail('INVALID_CAST_ARGUMENT', 'Cannot truncate non-space characters on INSERT', s) end;

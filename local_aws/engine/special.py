@@ -11,7 +11,7 @@ from local_aws.engine.casts import coerce, explicit
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.json_path import json_path
-from local_aws.engine.macros import has_column
+from local_aws.engine.macros import fails_by_error, has_column
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.special_nested import NESTED, arity
 from local_aws.engine.special_text import TEXT
@@ -72,7 +72,7 @@ def _try(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     sql = value.sql
-    if "const_" in sql:
+    if fails_by_error(sql):
         if not has_column(sql):
             sql = sql.replace("const_", "tried_")
         else:

@@ -232,9 +232,13 @@ def _date_parse(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     shown = _format_literal(pattern, node)
     if node.name == "parse_datetime":
         duck = _joda(shown, node, parse=True)
+        if "%Y" not in duck:
+            refuse("parse_datetime without a year (yyyy) is not supported here", node.at)
         wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
         return Value(f"local_at_utc({wall})", TIMESTAMPTZ3)
     duck = _mysql(shown, node, parse=True)
+    if "%Y" not in duck:
+        refuse("date_parse without a year of four digits (%Y) is not supported here", node.at)
     wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
     if "%f" in duck:
         wall = f"make_timestamp(local_floor_div(epoch_us({wall}), 1000) * 1000)"

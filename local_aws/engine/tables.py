@@ -119,6 +119,8 @@ def glue_columns(table: Json) -> tuple[list[tuple[str, Type]], int]:
                 "HIVE_INVALID_METADATA",
                 f"Type {column.get('Type')} of column {column['Name']} is not supported",
             ) from None
+        if kind.name in ("char", "time", "timetz"):
+            refuse(f"Column {column['Name']}: type {kind} is not supported here")
         columns.append((str(column["Name"]).lower(), kind))
     return columns, len(listed)
 

@@ -12,6 +12,7 @@ LEAST = {
     "PSEUDONYM_KEY_FILE": "/run/secrets/pseudonym.key",
 }
 READ_BY_OTHERS = {
+    "ATHENA_POLL_INTERVAL": "dbt",
     "AWS_ACCESS_KEY_ID": "boto3",
     "AWS_SECRET_ACCESS_KEY": "boto3",
     "DBT_PROFILES_DIR": "dbt",
