@@ -358,7 +358,8 @@ def equality(a: str, b: str, kind: Type) -> str:
         ]
         return f"({' AND '.join(parts)})"
     if kind.name == "array":
-        pairs = f"list_transform(list_zip({a}, {b}), lambda y_: {equality('y_[1]', 'y_[2]', kind.of[0])})"
+        pair = equality("y_[1]", "y_[2]", kind.of[0])
+        pairs = f"list_transform(list_zip({a}, {b}), lambda y_: {pair})"
         nulls = f"len(list_filter({pairs}, lambda y_: y_ IS NULL)) > 0"
         return (
             f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL WHEN len({a}) <> len({b}) "

@@ -197,9 +197,7 @@ def test_every_acknowledged_insert_of_a_race_is_there(athena: Athena, table: str
     acknowledged: list[int] = []
 
     def insert(number: int) -> None:
-        execution = athena.wait(
-            athena.start(f"insert into t (id, name) values ({number}, 'race')")
-        )
+        execution = athena.wait(athena.start(f"insert into t (id, name) values ({number}, 'race')"))
         if execution["Status"]["State"] == "SUCCEEDED":
             acknowledged.append(number)
 
