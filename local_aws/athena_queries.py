@@ -223,7 +223,7 @@ class Queries:
         query_id = body["QueryExecutionId"]
         if isinstance(statement, st.Prepare | st.Deallocate):
             self._prepare(body["WorkGroup"], statement)
-            self._save(body, Outcome(lines=[]))
+            self._save(body, Outcome(lines=[]), run)
             return
         if isinstance(statement, st.Execute):
             statement, parameters = self._prepared(body["WorkGroup"], statement)
@@ -235,7 +235,7 @@ class Queries:
         outcome = execute(statement, context)
         if isinstance(statement, st.CreateTableAs):
             body["ResultConfiguration"]["OutputLocation"] = f"{location}tables/{query_id}"
-        self._save(body, outcome)
+        self._save(body, outcome, run)
 
     def _prepare(self, group: str, statement: st.Prepare | st.Deallocate) -> None:
         if isinstance(statement, st.Prepare):
@@ -249,7 +249,7 @@ class Queries:
             raise QueryError("NOT_FOUND", f"Prepared statement not found: {node.name}")
         return parse_statement(text), [parse_expression(value) for value in node.values]
 
-    def _save(self, body: Json, outcome: Outcome) -> None:
+    def _save(self, body: Json, outcome: Outcome, run: Run) -> None:
         query_id = body["QueryExecutionId"]
         body["_Columns"], body["_UpdateCount"] = outcome.columns, outcome.update_count
         location = body["ResultConfiguration"]["OutputLocation"]
@@ -265,7 +265,7 @@ class Queries:
             uri = f"{location}{query_id}.csv"
             names = [column["Name"] for column in outcome.columns]
             bucket, key = Store.parse_uri(uri)
-            blob = self._store.new_blob()
+            blob = run.new_blob(self._store)
             rows, cells = [], 0
 
             def kept() -> Any:

@@ -75,6 +75,8 @@ class ExpressionCompiler(LiteralCompiler):
             found = scope.outer_names[parts[0]]
             return Value(found.sql, found.type, found.literal)
         hit = scope.find(parts, at)
+        if hit is None and parts[-1].startswith("$"):
+            refuse(f"Hidden column {parts[-1]} is not supported here", at)
         if hit is None:
             raise QueryError(
                 "COLUMN_NOT_FOUND",

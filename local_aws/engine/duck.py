@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,15 @@ import duckdb
 
 from local_aws.engine.errors import QueryError
 from local_aws.engine.macros import MACROS
+from local_aws.store import Store
 
-MEMORY_LIMIT = "2GB"
-"""Shared by all queries; what does not fit is spilled to the data folder."""
+MEMORY_LIMIT = {False: "1200MB", True: "500MB"}
+"""Of the two instances (careful or not), shared by their queries; the rest spills to disk."""
 
 THREADS = 2
+
+SPILL = "spill"
+"""Folder below the data folder for what does not fit into memory; empty between two runs."""
 
 
 class Engine:
@@ -25,6 +30,7 @@ class Engine:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        shutil.rmtree(root / SPILL, ignore_errors=True)
         self._database = _open(root, careful=False)
         self._careful: Any = None
         self._lock = threading.Lock()
@@ -58,9 +64,9 @@ def _open(root: Path, *, careful: bool) -> Any:
     database = duckdb.connect(
         ":memory:",
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": MEMORY_LIMIT[careful],
             "threads": THREADS,
-            "temp_directory": str(root / "tmp" / f"spill-{int(careful)}"),
+            "temp_directory": str(root / SPILL / ("careful" if careful else "plain")),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
@@ -87,6 +93,12 @@ class Run:
         self.byte_limit: int | None = None
         self.sql: list[str] = []
         self.stopped = False
+        self._blobs: list[Path] = []
+
+    def new_blob(self, store: Store) -> Path:
+        """A path to write into; what is still there when the run closes is removed."""
+        self._blobs.append(store.new_blob())
+        return self._blobs[-1]
 
     def execute(self, sql: str) -> Any:
         """Run DuckDB's SQL; its errors come back in Athena's words."""
@@ -122,9 +134,12 @@ class Run:
             self.connection.interrupt()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back, and remove what was not put."""
         with contextlib.suppress(Exception):
             self.connection.close()
+        for path in self._blobs:
+            path.unlink(missing_ok=True)
+            path.with_name(f"tmp_{path.name}").unlink(missing_ok=True)
 
 
 class Cancelled(Exception):

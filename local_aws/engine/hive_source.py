@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.footers import footer
-from local_aws.engine.partitions import DEFAULT_PARTITION, Partition, find_partitions
+from local_aws.engine.partitions import (
+    DEFAULT_PARTITION,
+    Partition,
+    find_partitions,
+    injected_columns,
+)
 from local_aws.engine.tables import Reader, Source, empty, glue_columns
 from local_aws.engine.types import Type, quote, quote_text
 from local_aws.glue import Catalog, Json
@@ -68,6 +73,15 @@ class HiveSource(Source):
         self, partitions: list[Partition], constraints: list[str], alias: str, reader: Reader
     ) -> list[Partition]:
         keys = self.columns[self.plain :]
+        for name in injected_columns(self.table):
+            mark = f"({alias}.c{[n for n, _ in self.columns].index(name)} "
+            if not any(f"{mark}= " in c or f"{mark}IN " in c for c in constraints):
+                raise QueryError(
+                    "CONSTRAINT_VIOLATION",
+                    f"For the injected projected partition column {name}, the WHERE clause must "
+                    "contain only static equality conditions, and at least one such condition must "
+                    "be present.",
+                )
         if not constraints or not partitions:
             return partitions
         lists = []

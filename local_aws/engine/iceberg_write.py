@@ -126,7 +126,7 @@ def write_files(run: Run, store: Store, select: str, metadata: TableMetadata) ->
     )
     spec = metadata.spec()
     if not spec.fields:
-        path = store.new_blob()
+        path = run.new_blob(store)
         rows = copy(run, f"SELECT {items} FROM ({select}) AS s_", path, output)
         if not rows:
             path.unlink(missing_ok=True)
@@ -164,7 +164,7 @@ def _partitioned(
             condition = " AND ".join(
                 f"s_.p{i} IS NOT DISTINCT FROM {_literal(value)}" for i, value in enumerate(values)
             )
-            path = store.new_blob()
+            path = run.new_blob(store)
             rows = copy(run, f"SELECT {items} FROM {name} AS s_ WHERE {condition}", path, output)
             folder = partition_path(
                 [f.name for f in spec.fields],

@@ -87,6 +87,15 @@ def _projected(store: Store, table: Json, keys: list[str], location: str) -> lis
     ]
 
 
+def injected_columns(table: Json) -> list[str]:
+    """Partition columns whose values only a query can tell."""
+    parameters = {str(k).lower(): str(v) for k, v in (table.get("Parameters") or {}).items()}
+    if parameters.get("projection.enabled", "").lower() != "true":
+        return []
+    keys = [k["Name"].lower() for k in table.get("PartitionKeys") or []]
+    return [k for k in keys if parameters.get(f"projection.{k}.type") == "injected"]
+
+
 def _projection(parameters: dict[str, str], name: str) -> Callable[[str], bool]:
     def get(option: str) -> str | None:
         return parameters.get(f"projection.{name}.{option}")
@@ -113,9 +122,10 @@ def _projection(parameters: dict[str, str], name: str) -> Callable[[str], bool]:
     if kind == "date":
         return _dates(name, get("format") or "", get("range") or "")
     if kind == "injected":
-        refuse(f"Partition projection of type injected ({name}) is not supported here")
+        return lambda value: True
     raise QueryError(
-        "INVALID_TABLE_PROPERTY", f"projection.{name}.type is {kind}: use enum, integer or date"
+        "INVALID_TABLE_PROPERTY",
+        f"projection.{name}.type is {kind}: use enum, integer, date or injected",
     )
 
 

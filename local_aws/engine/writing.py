@@ -116,7 +116,7 @@ def write(run: Run, store: Store, select: str, output: Output) -> list[Written]:
     """Run ``select`` (columns ``c0, c1, ...``) into files, one for each partition."""
     everything = [*output.columns, *output.partitions]
     if not output.partitions:
-        path = store.new_blob()
+        path = run.new_blob(store)
         items = ", ".join(f"s_.c{i} AS {quote(name)}" for i, (name, _) in enumerate(everything))
         rows = copy(run, f"SELECT {items} FROM ({select}) AS s_", path, output)
         return [Written(path, [], rows)] if rows else _dropped(path)
@@ -142,7 +142,7 @@ def write(run: Run, store: Store, select: str, output: Output) -> list[Written]:
             + ("NULL" if value is None else "'" + str(value).replace("'", "''") + "'")
             for key, value in zip(keys, values, strict=True)
         )
-        path = store.new_blob()
+        path = run.new_blob(store)
         rows = copy(run, f"SELECT {items} FROM {name} WHERE {condition}", path, output)
         shown = [DEFAULT_PARTITION if value is None else str(value) for value in values]
         written.append(Written(path, shown, rows))

@@ -212,6 +212,63 @@ def test_bytes_scanned_are_those_of_the_needed_columns(days: Athena, s3):
     assert both == chunks(0) + chunks(1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "wanted"),
+    [
+        ("integer", {"range": "1,9"}, ["1", "2"]),
+        ("integer", {"range": "2,9"}, ["2"]),
+        ("enum", {"values": "1,x"}, ["1"]),
+    ],
+)
+def test_projection_of_integers_and_enums(
+    athena: Athena, s3, glue, kind: str, options: dict, wanted: list[str]
+):
+    for key in (1, 2, 77):
+        put_parquet(s3, athena.bucket, f"k/{key}/a.parquet", n=pa.array([key]))
+    create_table(
+        glue, athena.database, "k", f"s3://{athena.bucket}/k/", [("n", "bigint")],
+        keys=[("key", "int" if kind == "integer" else "string")],
+        parameters={
+            "projection.enabled": "true", "projection.key.type": kind,
+            **{f"projection.key.{name}": value for name, value in options.items()},
+            "storage.location.template": f"s3://{athena.bucket}/k/${{key}}/",
+        },
+    )  # fmt: skip
+
+    assert athena.rows("select n, key from k order by n") == [(n, n) for n in wanted]
+
+
+def test_an_injected_column_needs_a_value(athena: Athena, s3, glue):
+    for key in ("a", "b"):
+        put_parquet(s3, athena.bucket, f"k/{key}/f.parquet", n=pa.array([1]))
+    create_table(
+        glue, athena.database, "k", f"s3://{athena.bucket}/k/", [("n", "bigint")],
+        keys=[("key", "string")],
+        parameters={
+            "projection.enabled": "true", "projection.key.type": "injected",
+            "storage.location.template": f"s3://{athena.bucket}/k/${{key}}/",
+        },
+    )  # fmt: skip
+
+    assert athena.rows("select n, key from k where key = 'b'") == [("1", "b")]
+    assert athena.failure("select n from k").startswith("CONSTRAINT_VIOLATION")
+
+
+def test_glue_partitions_may_lie_anywhere(athena: Athena, s3, glue):
+    put_parquet(s3, athena.bucket, "here/f", n=pa.array([1]))
+    put_parquet(s3, athena.bucket, "there/f", n=pa.array([2]))
+    athena.run(
+        f"create external table g (n bigint) partitioned by (d date) stored as parquet "
+        f"location 's3://{athena.bucket}/nowhere/'"
+    )
+    athena.run(
+        f"alter table g add partition (d='2024-01-01') location 's3://{athena.bucket}/here/' "
+        f"partition (d='2024-01-02') location 's3://{athena.bucket}/there/'"
+    )
+
+    assert athena.rows("select n, d from g where d > date '2024-01-01'") == [("2", "2024-01-02")]
+
+
 def test_an_outer_join_does_not_lose_rows_to_pruning(days: Athena):
     value = days.value(
         "select count(*) from (values '2024-01-01', '2030-01-01') as w (d)"
