@@ -11,7 +11,6 @@ from _defaults import fail_at_once_unless_retryable
 def check(manifests: list[str]) -> list[str]:
     """Validate each staged batch; a blocking failure keeps it, and all after it, unpublished."""
     import expectations
-
     from ingestion import Settings
 
     settings = Settings.from_env()

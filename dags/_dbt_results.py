@@ -11,9 +11,8 @@ def store_run_results(project_dir: str, context: dict[str, Any]) -> None:
 
     Cosmos calls it after every dbt task, red or green, with the temporary copy of the project.
     """
-    from ingestion.lake import Lake
-
     from ingestion import Settings
+    from ingestion.lake import Lake
 
     results = Path(project_dir) / "target" / "run_results.json"
     if results.is_file():  # absent when dbt could not even start; the task is red then

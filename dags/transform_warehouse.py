@@ -77,7 +77,6 @@ def transform_warehouse() -> None:
     @fail_at_once_unless_retryable
     def check_marts() -> dict[str, object]:
         import expectations
-
         from ingestion import Settings
 
         return expectations.check_marts(Settings.from_env()).as_dict()
@@ -88,7 +87,6 @@ def transform_warehouse() -> None:
         import tempfile
 
         import dashboard
-
         from _dbt_results import generate_dbt_docs
         from ingestion import Settings
 
