@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "simulator": ({"simulator"}, {"cryptography"}),
     "local_aws": (
         {"local_aws"},
-        {"duckdb", "sqlglot", "pyiceberg", "pyarrow", "starlette", "uvicorn"},
+        {"duckdb", "pyiceberg", "pyarrow", "starlette", "uvicorn"},
     ),
 }
 
