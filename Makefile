@@ -63,6 +63,7 @@ preflight:
 	@$(PYTHON) -m laptop.preflight
 
 .tools/bin/uv: | preflight
-	$(PYTHON) -m pip install -q --disable-pip-version-check --target .tools uv
+	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+		--target .tools uv
 
 .PHONY: help run test lint lock clean setup env preflight

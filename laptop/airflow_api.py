@@ -51,13 +51,14 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": is_paused})
 
-    def fail_unfinished_runs(self, dag_id: str) -> int:
-        """Close the runs that a killed Airflow left open, so that new ones may start."""
-        unfinished = "state=running&state=queued"
-        runs = self._call("GET", f"dags/{dag_id}/dagRuns?{unfinished}")["dag_runs"]
-        for run in runs:
-            self._call("PATCH", self._run_path(dag_id, run["dag_run_id"]), {"state": "failed"})
-        return len(runs)
+    def unfinished_runs(self, dag_id: str) -> list[str]:
+        """Return the ids of the runs that are running or queued."""
+        runs = self._call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued")
+        return [run["dag_run_id"] for run in runs["dag_runs"]]
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """Close a run that a killed Airflow left open, so that new ones may start."""
+        self._call("PATCH", self._run_path(dag_id, run_id), {"state": "failed"})
 
     def run(self, dag_id: str, conf: dict[str, Any], report: Callable[[str], None]) -> None:
         """Start a run and follow it to its end, reporting each task as it ends.

@@ -156,13 +156,19 @@ def _start_airflow(laptop: Laptop, processes: Processes) -> AirflowApi:
 def _load_and_build(airflow: AirflowApi) -> None:
     # Asleep until everything is loaded: it would build the warehouse once for each load.
     airflow.pause("transform_warehouse", True)
-    closed = sum(airflow.fail_unfinished_runs(dag_id) for dag_id in DAGS)
-    if closed:
-        _report(f"airflow: closed {closed} runs that were interrupted; new runs resume them")
+    interrupted = [(dag_id, run) for dag_id in DAGS for run in airflow.unfinished_runs(dag_id)]
+    for dag_id, run_id in interrupted:
+        airflow.fail(dag_id, run_id)
+    if interrupted:
+        count = len(interrupted)
+        _report(f"airflow: closed {count} runs that were interrupted; new runs resume them")
     airflow.pause("load_dumps", False)
     airflow.run("load_dumps", {"uri": f"s3://{DUMPS_BUCKET}/{DUMPS_PREFIX}"}, _report)
     airflow.pause("ingest_access_logs", False)
     airflow.run("ingest_access_logs", {}, _report)
+    # Unpausing may have started the schedule's own run as well; its batch belongs to this build.
+    for run_id in airflow.unfinished_runs("ingest_access_logs"):
+        airflow.follow("ingest_access_logs", run_id, _report)
     airflow.pause("transform_warehouse", False)
     airflow.run("transform_warehouse", {}, _report)
 
