@@ -337,10 +337,17 @@ class Queries:
         return {}
 
     def _interrupt(self, live: Live) -> None:
+        """Tell a query to stop, again and again: DuckDB forgets an interrupt that comes between
+        two statements."""
         live.stopped = True
-        run = live.run
-        if run is not None:
-            run.interrupt()
+
+        def insist() -> None:
+            while not live.finished.is_set():
+                if (run := live.run) is not None:
+                    run.interrupt()
+                time.sleep(0.02)
+
+        threading.Thread(target=insist, daemon=True).start()
 
     def list_ids(self, payload: Json) -> Json:
         """ListQueryExecutions, newest first."""
