@@ -8,14 +8,13 @@ import queue
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from local_aws.athena_errors import AthenaApiError, invalid_request
 from local_aws.athena_history import History
+from local_aws.athena_results import CACHED_CELLS, Results
 from local_aws.athena_workgroups import PRIMARY, WorkGroups
 from local_aws.engine import statements as st
 from local_aws.engine import tree
@@ -23,7 +22,7 @@ from local_aws.engine.duck import Cancelled, Engine, Run
 from local_aws.engine.errors import QueryError
 from local_aws.engine.execute import Context, Outcome, execute
 from local_aws.engine.parse_statement import parse_expression, parse_statement
-from local_aws.engine.results import Row, csv_lines, read_csv
+from local_aws.engine.results import Row, csv_lines
 from local_aws.glue import Catalog, Json
 from local_aws.store import Store, StoreError
 
@@ -31,10 +30,6 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 4
 """Queries at once; the rest are QUEUED."""
-
-CACHED_CELLS = 2_000_000
-"""Cells of results kept in memory for paging; older ones are read back from their file."""
-
 
 CLOSE_SECONDS = 5.0
 """How long a clean stop waits for a query that was told to stop."""
@@ -65,7 +60,7 @@ class Queries:
         self._log_sql = log_sql
         self._engine = Engine(store.root)
         self._live: dict[str, Live] = {}
-        self._rows: OrderedDict[str, list[Row]] = OrderedDict()
+        self._results = Results(store)
         self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[Live | None] = queue.SimpleQueue()
         self._workers = [
@@ -259,7 +254,7 @@ class Queries:
             self._put(uri, text.encode(), "text/plain")
             rows: list[Row] = [[line] for line in outcome.lines]
         elif body["SubstatementType"] == "CREATE_TABLE_AS_SELECT":
-            self._keep(query_id, [])
+            self._results.keep(query_id, [])
             return
         else:
             uri = f"{location}{query_id}.csv"
@@ -287,19 +282,11 @@ class Queries:
             "application/octet-stream",
         )  # fmt: skip
         if rows or not outcome.rows:
-            self._keep(query_id, rows)
+            self._results.keep(query_id, rows)
 
     def _put(self, uri: str, data: bytes, content_type: str) -> None:
         bucket, key = Store.parse_uri(uri)
         self._store.put(bucket, key, data, content_type=content_type)
-
-    def _keep(self, query_id: str, rows: list[Row]) -> None:
-        with self._lock:
-            self._rows[query_id] = rows
-            total = sum(len(r) * max(1, len(r[0]) if r else 1) for r in self._rows.values())
-            while (total > CACHED_CELLS and len(self._rows) > 1) or len(self._rows) > 500:
-                _, dropped = self._rows.popitem(last=False)
-                total -= len(dropped) * max(1, len(dropped[0]) if dropped else 1)
 
     # ------------------------------------------------------------------ look
 
@@ -367,60 +354,8 @@ class Queries:
         return {"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}}
 
     def results(self, payload: Json) -> Json:
-        """GetQueryResults: pages of at most 1000 rows; a query's first row is its header."""
-        query_id = payload["QueryExecutionId"]
-        body = self._find(query_id)
-        state = body["Status"]["State"]
-        if state != "SUCCEEDED":
-            raise invalid_request(
-                "Query has not yet finished. Current state: " + state
-                if state in ("QUEUED", "RUNNING")
-                else f"Query did not finish successfully. Final query state: {state}"
-            )
-        size, token = int(payload.get("MaxResults") or 1000), payload.get("NextToken") or "0"
-        if not 1 <= size <= 1000 or not str(token).isdigit():
-            raise invalid_request("MaxResults must be 1 to 1000 and NextToken one that was given.")
-        start = int(token)
-        header, rows = self._all_rows(query_id, body)
-        everything = len(header) + len(rows)
-        end = min(start + size, everything)
-        page = header[start:end] + rows[max(0, start - len(header)) : max(0, end - len(header))]
-        result: Json = {
-            "UpdateCount": body.get("_UpdateCount", 0),
-            "ResultSet": {
-                "Rows": [
-                    {"Data": [{} if c is None else {"VarCharValue": c} for c in row]}
-                    for row in page
-                ],
-                "ResultSetMetadata": {"ColumnInfo": body.get("_Columns", [])},
-            },
-        }
-        if end < everything:
-            result["NextToken"] = str(end)
-        return result
-
-    def _all_rows(self, query_id: str, body: Json) -> tuple[list[Row], list[Row]]:
-        uri = body["ResultConfiguration"]["OutputLocation"]
-        is_table = uri.endswith(".csv")
-        header: list[Row] = []
-        if is_table and body.get("SubstatementType") in ("SELECT", "EXECUTE", "EXPLAIN"):
-            header = [[column["Name"] for column in body["_Columns"]]]
-        rows = self._rows.get(query_id)
-        if rows is not None:
-            return header, rows
-        if not is_table and not uri.endswith(".txt"):
-            return header, []
-        info = self._store.get(*Store.parse_uri(uri))
-        if info is None:
-            raise invalid_request(f"Could not find results at {uri}")
-        text = info.path.read_text(encoding="utf-8")
-        rows = (
-            list(islice(read_csv(text), 1, None))
-            if is_table
-            else [[line] for line in text.splitlines()]
-        )
-        self._keep(query_id, rows)
-        return header, rows
+        """GetQueryResults."""
+        return self._results.page(self._find(payload["QueryExecutionId"]), payload)
 
 
 def _statistics(body: Json, run: Run, began: float) -> Json:

@@ -238,6 +238,19 @@ def test_of_racing_merges_only_the_acknowledged_count(athena: Athena, table: str
     assert acknowledged
 
 
+def test_racing_merges_insert_a_new_key_once(athena: Athena, table: str):
+    sql = (
+        "merge into t using (values 50) as s (id) on t.id = s.id "
+        "when not matched then insert (id) values (s.id)"
+    )
+    ids = [athena.start(sql) for _ in range(8)]
+
+    states = {athena.wait(query_id)["Status"]["State"] for query_id in ids}
+
+    assert "SUCCEEDED" in states
+    assert athena.value("select count(*) from t where id = 50") == "1"
+
+
 def test_a_commit_conflict_has_the_error_type_that_dbt_retries(athena: Athena, table: str):
     failed = []
 

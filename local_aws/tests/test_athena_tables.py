@@ -275,7 +275,7 @@ def test_an_outer_join_does_not_lose_rows_to_pruning(days: Athena):
         " left join (select distinct dt from p) as h on w.d = h.dt where h.dt is null"
     )
     direct = days.value(
-        "select count(*) from (values '2030-01-01') as w (d)"
+        "select count(*) from (values '2024-01-01', '2030-01-01') as w (d)"
         " left join p on w.d = p.dt where p.dt is null"
     )
 
