@@ -8,6 +8,7 @@ from collections.abc import Callable
 from local_aws.engine import arithmetic, tree
 from local_aws.engine.casts import coerce, explicit
 from local_aws.engine.compile_literal import LiteralCompiler
+from local_aws.engine.equality import equality
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.macros import family
 from local_aws.engine.scope import Scope, Value
@@ -347,29 +348,6 @@ class ExpressionCompiler(LiteralCompiler):
         if (op, quantifier) == ("=", "ANY"):
             return Value(f"({a} IN ({wrapped}))", BOOLEAN)
         return Value(f"({a} {op} {quantifier} ({wrapped}))", BOOLEAN)
-
-
-def equality(a: str, b: str, kind: Type) -> str:
-    """``a = b`` in three-valued logic; to DuckDB a null inside equals a null inside."""
-    if kind.name == "timestamptz":
-        return f"(({a}).i = ({b}).i)"
-    if kind.name == "row":
-        parts = [
-            equality(f"struct_extract({a}, '{name}')", f"struct_extract({b}, '{name}')", inner)
-            for name, inner in zip(kind.struct_names, kind.of, strict=True)
-        ]
-        return f"({' AND '.join(parts)})"
-    if kind.name == "array":
-        pair = equality("y_[1]", "y_[2]", kind.of[0])
-        pairs = f"list_transform(list_zip({a}, {b}), lambda y_: {pair})"
-        nulls = f"len(list_filter({pairs}, lambda y_: y_ IS NULL)) > 0"
-        return (
-            f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL WHEN len({a}) <> len({b}) "
-            f"OR list_contains({pairs}, false) THEN false WHEN {nulls} THEN NULL ELSE true END"
-        )
-    if kind.name == "map":
-        refuse("Comparing maps is not supported here")
-    return f"({a} = {b})"
 
 
 _COMPILERS: dict[type, Callable[..., Value]] = {

@@ -1,0 +1,29 @@
+"""Equality of nested values, in three-valued logic."""
+
+from __future__ import annotations
+
+from local_aws.engine.errors import refuse
+from local_aws.engine.types import Type
+
+
+def equality(a: str, b: str, kind: Type) -> str:
+    """``a = b`` in three-valued logic; to DuckDB a null inside equals a null inside."""
+    if kind.name == "timestamptz":
+        return f"(({a}).i = ({b}).i)"
+    if kind.name == "row":
+        parts = [
+            equality(f"struct_extract({a}, '{name}')", f"struct_extract({b}, '{name}')", inner)
+            for name, inner in zip(kind.struct_names, kind.of, strict=True)
+        ]
+        return f"({' AND '.join(parts)})"
+    if kind.name == "array":
+        pair = equality("y_[1]", "y_[2]", kind.of[0])
+        pairs = f"list_transform(list_zip({a}, {b}), lambda y_: {pair})"
+        nulls = f"len(list_filter({pairs}, lambda y_: y_ IS NULL)) > 0"
+        return (
+            f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL WHEN len({a}) <> len({b}) "
+            f"OR list_contains({pairs}, false) THEN false WHEN {nulls} THEN NULL ELSE true END"
+        )
+    if kind.name == "map":
+        refuse("Comparing maps is not supported here")
+    return f"({a} = {b})"
