@@ -81,9 +81,7 @@ class IcebergTables:
                 "'iceberg.unique-table-location=true' in your Iceberg catalog properties "
                 "to use unique table locations for every table.",
             )
-        kinds = {name_: kind for name_, kind in columns}
-        select = _select_as(rel, sql, [kinds[n] for n, _ in columns])
-        files = write_files(self.run, self.store, select, metadata) if node.with_data else []
+        files = write_files(self.run, self.store, sql, metadata) if node.with_data else []
         self._append_new(name, metadata, files)
         return sum(file.rows for file in files)
 
@@ -314,8 +312,3 @@ def _iceberg(text: str) -> IcebergType:
     from itertools import count
 
     return to_iceberg(_stored(parse_type(text, hive=True)), count(1_000_000))
-
-
-def _select_as(rel: Rel, sql: str, kinds: list[Type]) -> str:
-    del rel, kinds
-    return sql
