@@ -124,14 +124,44 @@ PUBLISHED_BATCHES = Table(
                             ("good", pa.int64()),
                             ("quarantined", pa.int64()),
                             ("duplicate", pa.int64()),
+                            ("conflict", pa.int64()),
+                            ("replayed", pa.int64()),
                         ]
                     )
                 ),
             ),
+            # Markers are never rewritten, and those of earlier versions end above: null there.
+            pa.field("conflict", pa.int64()),
+            pa.field("replayed", pa.int64()),
+            pa.field("supersedes", pa.list_(pa.int64())),
+            pa.field(
+                "reasons",
+                pa.list_(
+                    pa.struct(
+                        [
+                            ("reason", pa.string()),
+                            ("quarantined", pa.int64()),
+                            ("replayed", pa.int64()),
+                        ]
+                    )
+                ),
+            ),
+            pa.field(
+                "keys",
+                pa.list_(pa.struct([("fingerprint", pa.string()), ("records", pa.int64())])),
+            ),
+            pa.field(
+                "missing",
+                pa.list_(pa.struct([("low", pa.int64()), ("high", pa.int64())])),
+            ),
+            pa.field("missing_ids", pa.int64()),
         ]
     ),
     format="json",
-    description="One row per published batch: offered = good + quarantined + duplicate.",
+    description=(
+        "One row per published batch: "
+        "offered + replayed = good + quarantined + duplicate + conflict."
+    ),
 )
 
 TABLES = (ACCESS_LOGS, QUARANTINED_RECORDS, PUBLISHED_BATCHES)

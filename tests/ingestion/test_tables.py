@@ -19,7 +19,11 @@ CONTRACT = {
         "key_fingerprints array<string>, "
         "event_days array<struct<dt:string,rows:bigint,first_at:string,last_at:string>>, "
         "arrival_days array<struct<arrived_date:string,offered:bigint,good:bigint,"
-        "quarantined:bigint,duplicate:bigint>>"
+        "quarantined:bigint,duplicate:bigint,conflict:bigint,replayed:bigint>>, "
+        "conflict bigint, replayed bigint, supersedes array<bigint>, "
+        "reasons array<struct<reason:string,quarantined:bigint,replayed:bigint>>, "
+        "keys array<struct<fingerprint:string,records:bigint>>, "
+        "missing array<struct<low:bigint,high:bigint>>, missing_ids bigint"
     ),
 }
 
@@ -47,6 +51,13 @@ def test_markers_are_read_as_json():
     serde = glue_input(PUBLISHED_BATCHES, "lake")["StorageDescriptor"]["SerdeInfo"]
 
     assert serde["SerializationLibrary"] == "org.openx.data.jsonserde.JsonSerDe"
+
+
+def test_markers_of_earlier_versions_stay_readable():
+    added = PUBLISHED_BATCHES.schema.names[13:]
+
+    assert added[0] == "conflict"
+    assert all(PUBLISHED_BATCHES.schema.field(name).nullable for name in added)
 
 
 def test_personal_columns_exist():
