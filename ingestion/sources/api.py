@@ -7,6 +7,7 @@ and nothing of that page is kept.
 import email.utils
 import hashlib
 import logging
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from ingestion.errors import ConfigError, SourceUnavailable
+from ingestion.reasons import Reason
+from ingestion.records import record_id
 from ingestion.settings import Settings
 from ingestion.sources.envelopes import Broken, parse_array
+from ingestion.times import SourceClock
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,8 @@ _DEADLINE_SECONDS = 120
 _WAITS_SECONDS = (0.5, 1.0, 2.0)
 _MAX_WAIT_SECONDS = 30.0
 """A Retry-After beyond this is cut: the scheduler's next run waits better than a busy worker."""
+
+_DAY_MILLISECONDS = 86_400_000
 
 _REMEDIES = {
     401: "Put a valid bearer token into the file that SOURCE_TOKEN_FILE names.",
@@ -48,6 +54,40 @@ class Page:
     cursor: int | None
     sha256: str
     status: int
+    first_id: int | None = None
+    """The smallest id that identifies a record (``records.record_id``)."""
+    last_id: int | None = None
+    span_seconds: float | None = None
+    """Between the first and the last arrival; None where fewer than two records say when."""
+
+
+def polling_interval(span_seconds: float | None) -> int | None:
+    """Return how often, in seconds, a source that shows only a window has to be read.
+
+    Half of the time that the window covers, so that one read that fails leaves no hole; at least
+    one second. None where the window does not say what it covers.
+    """
+    return None if span_seconds is None else max(1, int(span_seconds / 2))
+
+
+def span(envelopes: list[object], clock: SourceClock) -> float | None:
+    """Return the seconds between the first and the last arrival, None if fewer than two say.
+
+    A stamp further than a day from the median is taken for a wrong clock, so that one of them
+    makes no window of fifty years. A window that does cover more counts as two days at most,
+    which makes ``polling_interval`` only safer.
+    """
+    stamps = [
+        stamp
+        for envelope in envelopes
+        if isinstance(envelope, dict)
+        and (stamp := clock.arrival(envelope.get("ArrivalTimeStamp"))) is not None
+    ]
+    if not stamps:
+        return None
+    middle = statistics.median_low(stamps)
+    near = [stamp for stamp in stamps if abs(stamp - middle) <= _DAY_MILLISECONDS]
+    return (max(near) - min(near)) / 1_000 if len(near) > 1 else None
 
 
 def read(
@@ -63,7 +103,8 @@ def read(
     if settings.source_token_file is not None:
         headers["Authorization"] = f"Bearer {_token(settings)}"
     with urllib3.PoolManager(maxsize=1, retries=False, timeout=_TIMEOUT) as pool:
-        client = _Client(pool, settings.source_url, headers, sleep)
+        clock = SourceClock(settings.source_time_zone, settings.source_false_z)
+        client = _Client(pool, settings.source_url, headers, clock, sleep)
         if settings.source_paging == "window":
             yield client.page(None, {})
             return
@@ -79,18 +120,13 @@ def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]
         page = client.page(cursor, query)
         if not page.envelopes:
             return
-        ids = [
-            envelope["recordId"]
-            for envelope in page.envelopes
-            if isinstance(envelope, dict) and type(envelope.get("recordId")) is int
-        ]
-        if not ids or (cursor is not None and max(ids) <= cursor):
+        if page.last_id is None or (cursor is not None and page.last_id <= cursor):
             raise SourceUnavailable(
                 f"{client.url} was asked for records after {cursor} and brought none of them. "
                 "If it does not page by ?after=, set SOURCE_PAGING=window."
             )
         yield page
-        cursor = max(ids)
+        cursor = page.last_id
         # A page shorter than one before it was the last; a server may cap `limit` lower.
         if len(page.envelopes) < longest:
             return
@@ -116,9 +152,11 @@ class _Client:
         pool: urllib3.PoolManager,
         url: str,
         headers: dict[str, str],
+        clock: SourceClock,
         sleep: Callable[[float], None],
     ) -> None:
         self.url = url
+        self._clock = clock
         self._pool = pool
         self._headers = headers
         self._sleep = sleep
@@ -177,7 +215,16 @@ class _Client:
             raise SourceUnavailable(
                 f"{self.url} answered with {seen} that is not UTF-8, at byte {error.start:,}."
             ) from None
-        return Page(envelopes, cursor, hashlib.sha256(body).hexdigest(), response.status)
+        ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
+        return Page(
+            envelopes,
+            cursor,
+            hashlib.sha256(body).hexdigest(),
+            response.status,
+            min(ids, default=None),
+            max(ids, default=None),
+            span(envelopes, self._clock),
+        )
 
     def _check_status(self, response: urllib3.BaseHTTPResponse) -> None:
         status = response.status

@@ -29,6 +29,29 @@ def test_read_takes_one_window_without_a_query(make_settings: Callable[..., Sett
     assert asked == [{"path": "/api/data/log", "auth": ""}]
 
 
+def test_a_page_says_which_ids_and_what_time_it_covers(make_settings: Callable[..., Settings]):
+    stamps = [1681996326.819, 1681996300.5, True, "1681990000", None, 1681996310, 0, 4e9, 1e300]
+    items: list[object] = [
+        {"recordId": 40 - place, "ArrivalTimeStamp": stamp} for place, stamp in enumerate(stamps)
+    ]
+    items += ["text", {"recordId": "9"}, {"recordId": True}, {"recordId": -1}, {"recordId": 2**63}]
+
+    with serving(page(items), page(items[2:]), page([])) as (url, _):
+        settings = make_settings(SOURCE_URL=url)
+        first, second, empty = (next(api.read(settings, None)) for _ in range(3))
+
+    assert (first.first_id, first.last_id, first.span_seconds) == (32, 40, 26.319)
+    assert (second.first_id, second.last_id, second.span_seconds) == (32, 38, None)
+    assert (empty.first_id, empty.last_id, empty.span_seconds) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("span", "interval"), [(None, None), (0.0, 1), (1.9, 1), (180.0, 90), (905.5, 452)]
+)
+def test_the_polling_interval_lets_one_read_fail(span: float | None, interval: int | None):
+    assert api.polling_interval(span) == interval
+
+
 def test_read_follows_a_cursor_to_the_end_whatever_size_the_pages_have(
     make_settings: Callable[..., Settings],
 ):
