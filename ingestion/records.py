@@ -6,6 +6,7 @@ No text of an exception is kept on the way: it may quote a plaintext.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from ingestion import tables
-from ingestion.keys import KeyRing, is_well_formed
+from ingestion.errors import ContractError
+from ingestion.keys import KeyRing, Opened, is_well_formed
 from ingestion.literals import MAX_DEPTH, Refused, parse
 from ingestion.privacy import Pseudonyms
 from ingestion.reasons import Reason, Stage
@@ -69,11 +71,21 @@ class Derived:
     raw: dict[str, pa.Table]
     """By event day, sorted by time and id."""
     quarantine: pa.Table
+    """Refused records and conflicts."""
     reasons: dict[str, int]
+    """Rows of ``quarantine``, so with ID_CONFLICT."""
     good_days: dict[str, int] = field(default_factory=dict)
     """Good rows by arrival day."""
     quarantined_days: dict[str, int] = field(default_factory=dict)
-    key_fingerprints: tuple[str, ...] = ()
+    """Refused rows by arrival day, without conflicts."""
+    conflict_days: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    """Rows of both sides by the key that opened them."""
+
+    @property
+    def key_fingerprints(self) -> tuple[str, ...]:
+        """The keys that opened anything."""
+        return tuple(sorted(self.keys))
 
 
 class _Refuse(Exception):
@@ -107,12 +119,41 @@ def identity(envelope: object, rules: Rules) -> str:
     content = b""
     if isinstance(envelope, dict):
         rest = {name: value for name, value in envelope.items() if name != "data"}
+        opened = _opened(envelope, rules.ring)
         token = envelope.get("data")
-        opened = None
-        if isinstance(token, str) and len(token) <= MAX_TOKEN_CHARACTERS:
-            opened = rules.ring.open(token)
         content = rules.pseudonyms.digest(opened.plaintext) if opened else _canonical(token)
     return f"sha256:{hashlib.sha256(_canonical(rest) + content).hexdigest()}"
+
+
+def plaintext_digest(envelope: object, rules: Rules) -> bytes | None:
+    """Return 8 bytes that tell one plaintext from another; None if no key opens the token.
+
+    Keyed, because a plaintext could be guessed; the token itself is another one on every request.
+    """
+    opened = _opened(envelope, rules.ring)
+    return rules.pseudonyms.digest(opened.plaintext)[:8] if opened else None
+
+
+def conflict_key(envelope: object, rules: Rules) -> str:
+    """Return the key of an envelope that claims the id of an earlier, different record.
+
+    It is made of the id and the whole plaintext: another envelope with the same claim is the same
+    conflict, however it is encrypted, and whatever stands beside the token.
+    """
+    opened = _opened(envelope, rules.ring)
+    if isinstance(envelope, dict):
+        claim, token = envelope.get("recordId"), envelope.get("data")
+    else:
+        claim, token = None, envelope
+    content = rules.pseudonyms.digest(opened.plaintext) if opened else _canonical(token)
+    return f"sha256:{hashlib.sha256(_canonical(claim) + b':' + content).hexdigest()}"
+
+
+def _opened(envelope: object, ring: KeyRing) -> Opened | None:
+    token = envelope.get("data") if isinstance(envelope, dict) else None
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
+        return None
+    return ring.open(token)
 
 
 def is_readable(envelope: object, ring: KeyRing) -> bool | None:
@@ -339,58 +380,98 @@ def _canonical(value: object) -> bytes:
 
 
 def derive(
-    envelopes: Sequence[object], rules: Rules, *, batch_seq: int, fetched_at: int
+    envelopes: Sequence[object],
+    rules: Rules,
+    *,
+    batch_seq: int,
+    landed_at: int,
+    fetched_at: int | Sequence[int],
+    conflict: int = 0,
 ) -> Derived:
-    """Decode one batch; the rows of both sides together are as many as ``envelopes``."""
+    """Decode one batch; the rows of both sides together are as many as ``envelopes``.
+
+    ``fetched_at`` is one time for all or one for each. The last ``conflict`` envelopes claim an id
+    that an earlier record has, and are not decoded.
+
+    Raises:
+        ContractError: if the arguments do not fit each other, or a row was lost or doubled: a bug.
+    """
+    times = [fetched_at] * len(envelopes) if isinstance(fetched_at, int) else fetched_at
+    if len(times) != len(envelopes) or not 0 <= conflict <= len(envelopes):
+        raise ContractError(
+            f"Batch {batch_seq} has {len(envelopes)} records, {len(times)} times of fetching and "
+            f"{conflict} conflicts, which do not fit. This is a bug; nothing was published."
+        )
     rows: dict[str, list[tuple[Any, ...]]] = {}
     rejects: list[tuple[Any, ...]] = []
-    reasons: dict[str, int] = {}
-    good_days: dict[str, int] = {}
-    quarantined_days: dict[str, int] = {}
-    marks: set[str] = set()
-    for envelope in envelopes:
-        result = decode(envelope, rules, fetched_at)
+    reasons: Counter[str] = Counter()
+    good_days: Counter[str] = Counter()
+    quarantined_days: Counter[str] = Counter()
+    conflict_days: Counter[str] = Counter()
+    keys: Counter[str] = Counter()
+    first_conflict = len(envelopes) - conflict
+    for place, (envelope, now) in enumerate(zip(envelopes, times, strict=True)):
+        is_conflict = place >= first_conflict
+        result = _conflict(envelope, rules, now) if is_conflict else decode(envelope, rules, now)
         if isinstance(result, Good):
             rows.setdefault(result.event_day, []).append(result.columns)
-            good_days[result.arrival_day] = good_days.get(result.arrival_day, 0) + 1
-            marks.add(result.columns[-1])
+            good_days[result.arrival_day] += 1
+            keys[result.columns[-1]] += 1
             continue
         identifier = record_id(envelope)
         known = not isinstance(identifier, Reason)
+        if is_conflict:
+            record_key = conflict_key(envelope, rules)
+        else:
+            record_key = str(identifier) if known else identity(envelope, rules)
         rejects.append(
             (
                 batch_seq,
                 identifier if known else None,
-                str(identifier) if known else identity(envelope, rules),
+                record_key,
                 result.reason.value,
                 result.stage.value,
                 json.dumps(envelope, separators=(",", ":"), default=repr),
                 result.key_fingerprint,
                 result.arrival_day,
-                fetched_at,
+                landed_at,
             )
         )
-        reasons[result.reason.value] = reasons.get(result.reason.value, 0) + 1
-        day = result.arrival_day
-        quarantined_days[day] = quarantined_days.get(day, 0) + 1
+        reasons[result.reason.value] += 1
+        (conflict_days if is_conflict else quarantined_days)[result.arrival_day] += 1
         if result.key_fingerprint:
-            marks.add(result.key_fingerprint)
+            keys[result.key_fingerprint] += 1
     raw = {}
     for day in sorted(rows):
         day_rows = sorted(rows[day], key=lambda row: (row[8], row[0]))
-        landed = [(batch_seq, fetched_at)] * len(day_rows)
+        landed = [(batch_seq, landed_at)] * len(day_rows)
         raw[day] = _table(
             tables.ACCESS_LOGS.schema, [a + b for a, b in zip(day_rows, landed, strict=True)]
         )
     rejects.sort(key=lambda row: row[2])
+    quarantine = _table(tables.QUARANTINED_RECORDS.schema, rejects)
+    made = sum(table.num_rows for table in raw.values()) + quarantine.num_rows
+    if made != len(envelopes):
+        raise ContractError(
+            f"Batch {batch_seq} has {len(envelopes)} records, but {made} rows were made of them. "
+            "This is a bug; nothing was published."
+        )
     return Derived(
         raw=raw,
-        quarantine=_table(tables.QUARANTINED_RECORDS.schema, rejects),
+        quarantine=quarantine,
         reasons=dict(sorted(reasons.items())),
-        good_days=good_days,
-        quarantined_days=quarantined_days,
-        key_fingerprints=tuple(sorted(marks)),
+        good_days=dict(good_days),
+        quarantined_days=dict(quarantined_days),
+        conflict_days=dict(conflict_days),
+        keys=dict(sorted(keys.items())),
     )
+
+
+def _conflict(envelope: object, rules: Rules, fetched_at: int) -> Refusal:
+    opened = _opened(envelope, rules.ring)
+    mark = opened.key_fingerprint if opened else None
+    day = arrival_day(envelope, rules.clock, fetched_at)
+    return Refusal(Reason.ID_CONFLICT, Stage.ENVELOPE, mark, day)
 
 
 def _table(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:

@@ -79,7 +79,11 @@ class Deriver:
     def _derive(self, lake: Lake, log: LandingLog, header: Header) -> str:
         seq = header.seq
         derived = derive(
-            log.envelopes(header), self.rules, batch_seq=seq, fetched_at=header.fetched_at
+            log.envelopes(header),
+            self.rules,
+            batch_seq=seq,
+            landed_at=header.fetched_at,
+            fetched_at=header.fetched_at,
         )
         good = sum(table.num_rows for table in derived.raw.values())
         sums = {

@@ -179,11 +179,11 @@ def judge(item: dict[str, Any], keys: Sequence[str]) -> tuple[str, dict[str, Any
         "occurred_at_text": written,
         "arrived_at": arrived_at - SEOUL,
         "extra_fields": extra or None,
-        "key_fingerprint": _fingerprint(used),
+        "key_fingerprint": fingerprint(used),
         "dt": f"{occurred_at + SEOUL:%Y-%m-%d}",
     }
     return "", row
 
 
-def _fingerprint(key: str) -> str:
+def fingerprint(key: str) -> str:
     return hashlib.sha256(base64.urlsafe_b64decode(key)).hexdigest()[:16]

@@ -1,23 +1,37 @@
 import json
 import random
+import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion import records
+from ingestion.errors import ContractError
 from ingestion.keys import KeyRing
 from ingestion.privacy import Pseudonyms
 from ingestion.reasons import Reason
-from ingestion.records import Good, Refusal, Rules, arrival_day, decode, derive, identity
+from ingestion.records import (
+    Good,
+    Refusal,
+    Rules,
+    arrival_day,
+    conflict_key,
+    decode,
+    derive,
+    identity,
+    plaintext_digest,
+)
 from ingestion.times import SourceClock, milliseconds
 from tests.ingestion.envelopes import (
     FETCHED_AT,
     PSEUDONYM_KEY,
     STRANGER,
     envelope,
+    fingerprint,
     judge,
     plaintext,
     population,
@@ -46,7 +60,7 @@ def changed(**changes: object) -> dict:
 def test_derive_equals_the_oracle_on_a_mixed_population():
     items = population([NEW, OLD], 3_000, seed=11)
 
-    derived = derive(items, RULES, batch_seq=5, fetched_at=NOW)
+    derived = derive(items, RULES, batch_seq=5, landed_at=NOW, fetched_at=NOW)
     found = {row["record_id"]: row for table in derived.raw.values() for row in table.to_pylist()}
     refused = {row["record_id"]: row for row in derived.quarantine.to_pylist()}
 
@@ -70,8 +84,8 @@ def test_derive_sorts_each_day_by_time_and_id_whatever_the_order_of_arrival():
     items = [envelope(NEW, number) for number in range(1, 200)]
     shuffled = random.Random(3).sample(items, len(items))
 
-    first = derive(items, RULES, batch_seq=1, fetched_at=NOW)
-    second = derive(shuffled, RULES, batch_seq=1, fetched_at=NOW)
+    first = derive(items, RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW)
+    second = derive(shuffled, RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW)
 
     assert first.raw == second.raw
     times = first.raw["2026-11-19"].column("occurred_at").to_pylist()
@@ -79,10 +93,97 @@ def test_derive_sorts_each_day_by_time_and_id_whatever_the_order_of_arrival():
 
 
 def test_derive_of_nothing_is_nothing():
-    derived = derive([], RULES, batch_seq=1, fetched_at=NOW)
+    derived = derive([], RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW)
 
     assert derived.raw == {}
     assert derived.quarantine.num_rows == 0
+
+
+def test_derive_judges_each_record_by_the_time_at_which_it_was_fetched():
+    items = [envelope(NEW, number) for number in (1, 2)]
+    before_the_event = milliseconds(datetime(2026, 11, 15, tzinfo=UTC))
+
+    derived = derive(
+        items, RULES, batch_seq=9, landed_at=NOW + 5, fetched_at=[NOW, before_the_event]
+    )
+
+    good = derived.raw["2026-11-19"].to_pylist()
+    refused = derived.quarantine.to_pylist()
+    assert [row["record_id"] for row in good] == [1]
+    assert [(row["record_id"], row["reason"]) for row in refused] == [(2, "TIME_OUT_OF_RANGE")]
+    for row in good + refused:
+        assert milliseconds(row["landed_at"].replace(tzinfo=UTC)) == NOW + 5
+
+
+def test_derive_does_not_decode_conflicts_and_keeps_them_apart():
+    items = [
+        envelope(NEW, 1),
+        envelope(NEW, 2, recordId=None),
+        envelope(OLD, 1, plaintext(1, url="/other")),
+        envelope(STRANGER, 1),
+    ]
+
+    derived = derive(items, RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW, conflict=2)
+    conflicts = [r for r in derived.quarantine.to_pylist() if r["reason"] == "ID_CONFLICT"]
+
+    assert derived.reasons == {"ID_CONFLICT": 2, "ID_MISSING": 1}
+    assert derived.quarantined_days == {"2026-11-19": 1}
+    assert derived.conflict_days == {"2026-11-19": 2}
+    assert derived.good_days == {"2026-11-19": 1}
+    assert derived.keys == {fingerprint(NEW): 1, fingerprint(OLD): 1}
+    assert {row["record_id"] for row in conflicts} == {1}
+    assert {row["stage"] for row in conflicts} == {"envelope"}
+    assert {row["key_fingerprint"] for row in conflicts} == {fingerprint(OLD), None}
+    keys = {conflict_key(item, RULES) for item in items[2:]}
+    assert {row["record_key"] for row in conflicts} == keys
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("fetched_at", "conflict"), [([NOW], 0), ([NOW] * 3, 0), (NOW, 3), (NOW, -1)]
+)
+def test_derive_refuses_arguments_that_do_not_fit(fetched_at: object, conflict: int):
+    items = [envelope(NEW, 1), envelope(NEW, 2)]
+
+    with pytest.raises(ContractError, match="2 records"):
+        derive(items, RULES, batch_seq=1, landed_at=NOW, fetched_at=fetched_at, conflict=conflict)
+
+
+def test_derive_refuses_to_lose_a_row(monkeypatch):
+    made = records._table
+    monkeypatch.setattr(records, "_table", lambda schema, rows: made(schema, rows[1:]))
+
+    with pytest.raises(ContractError, match="2 records, but 1 rows"):
+        derive(
+            [envelope(NEW, 1), envelope(NEW, 2)], RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW
+        )
+
+
+def test_plaintext_digest_tells_plaintexts_apart_and_not_tokens():
+    first, again, other = envelope(NEW, 1), envelope(OLD, 1), envelope(NEW, 1, plaintext(2))
+    assert first["data"] != again["data"]
+
+    digest = plaintext_digest(first, RULES)
+
+    assert digest == pseudonym(str(plaintext(1)))[:8]
+    assert digest == plaintext_digest(again, RULES)
+    assert digest != plaintext_digest(other, RULES)
+    for unreadable in (None, [], {}, envelope(STRANGER, 1), envelope(NEW, 1, data=7)):
+        assert plaintext_digest(unreadable, RULES) is None
+
+
+def test_conflict_key_is_made_of_the_id_and_the_plaintext_only():
+    first = envelope(NEW, 1)
+    same = envelope(OLD, 1, plaintext(1)) | {"ArrivalTimeStamp": 7}
+
+    key = conflict_key(first, RULES)
+
+    assert key == conflict_key(same, RULES)
+    assert key != conflict_key(envelope(NEW, 1, plaintext(2)), RULES)
+    assert key != conflict_key(envelope(NEW, 2, plaintext(1)), RULES)
+    assert re.fullmatch("sha256:[0-9a-f]{64}", key)
+    for strange in (None, [], {}, envelope(STRANGER, 1), envelope(NEW, 1, data=[7])):
+        assert conflict_key(strange, RULES) == conflict_key(strange, RULES)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +444,7 @@ def test_no_refusal_or_error_carries_a_plaintext(caplog):
 
     for content in contents:
         result = decode(of(content), RULES, NOW)
-        table = derive([of(content)], RULES, batch_seq=1, fetched_at=NOW).quarantine
+        table = derive([of(content)], RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW).quarantine
 
         assert secret not in repr(result)
         assert secret not in repr(table.to_pylist())
@@ -386,7 +487,7 @@ FIELDS = st.fixed_dictionaries(
     )
 )
 def test_decode_is_total(item: object):
-    derived = derive([item], RULES, batch_seq=1, fetched_at=NOW)
+    derived = derive([item], RULES, batch_seq=1, landed_at=NOW, fetched_at=NOW)
 
     assert sum(t.num_rows for t in derived.raw.values()) + derived.quarantine.num_rows == 1
     assert Reason.RESOURCE_LIMIT not in derived.reasons
