@@ -35,7 +35,9 @@ def parse(text: str) -> Any:
     """
     value = _parse_json(text if '"' in text else _respell(text))
     if value is _NOT_JSON:
-        value = _Literal(text).value()
+        return _Literal(text).value()
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        raise Refused(Reason.PLAINTEXT_SHAPE)
     return value
 
 
@@ -72,6 +74,19 @@ def _parse_json(text: str) -> Any:
         raise Refused(Reason.PLAINTEXT_SHAPE) from None
     except ValueError:
         return _NOT_JSON
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Tell what Python's JSON reader leaves to the version of Python and its caller's stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

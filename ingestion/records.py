@@ -5,7 +5,6 @@ No text of an exception is kept on the way: it may quote a plaintext.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,27 +12,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingestion import tables
+from ingestion import fields, tables
+from ingestion.canonical import spell
 from ingestion.errors import ContractError
+from ingestion.fields import Refuse
 from ingestion.keys import KeyRing, Opened, is_well_formed
-from ingestion.literals import MAX_DEPTH, Refused, parse
 from ingestion.privacy import Pseudonyms
 from ingestion.reasons import Reason, Stage
 from ingestion.times import SourceClock, day_start
 
 MAX_TOKEN_CHARACTERS = 1_000_000
 MAX_PLAINTEXT_BYTES = 256 * 1024
-MAX_STRING_CHARACTERS = 64 * 1024
 TOKEN_CLOCK_SLACK_SECONDS = 300
 MAX_ID = 2**63 - 1
 
 _DAY = 86_400_000
 _FIRST_EVENT = day_start(tables.FIRST_EVENT_DAY)
-_KNOWN = frozenset(
-    ("user_id", "record_id", "activity", "url", "method", "name", "inDate", "detail")
-)
-_KNOWN_DETAIL = frozenset(("message", "levelname"))
-_ENVELOPE = frozenset(("recordId", "ArrivalTimeStamp", "data"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +82,6 @@ class Derived:
         return tuple(sorted(self.keys))
 
 
-class _Refuse(Exception):
-    def __init__(self, reason: Reason, stage: Stage) -> None:
-        self.reason = reason
-        self.stage = stage
-
-
 def record_id(envelope: object) -> int | Reason:
     """Return an envelope's id, or why it has none that identifies it.
 
@@ -121,8 +109,8 @@ def identity(envelope: object, rules: Rules) -> str:
         rest = {name: value for name, value in envelope.items() if name != "data"}
         opened = _opened(envelope, rules.ring)
         token = envelope.get("data")
-        content = rules.pseudonyms.digest(opened.plaintext) if opened else _canonical(token)
-    return f"sha256:{hashlib.sha256(_canonical(rest) + content).hexdigest()}"
+        content = rules.pseudonyms.digest(opened.plaintext) if opened else _digestible(token)
+    return f"sha256:{hashlib.sha256(_digestible(rest) + content).hexdigest()}"
 
 
 def plaintext_digest(envelope: object, rules: Rules) -> bytes | None:
@@ -145,8 +133,8 @@ def conflict_key(envelope: object, rules: Rules) -> str:
         claim, token = envelope.get("recordId"), envelope.get("data")
     else:
         claim, token = None, envelope
-    content = rules.pseudonyms.digest(opened.plaintext) if opened else _canonical(token)
-    return f"sha256:{hashlib.sha256(_canonical(claim) + b':' + content).hexdigest()}"
+    content = rules.pseudonyms.digest(opened.plaintext) if opened else _digestible(token)
+    return f"sha256:{hashlib.sha256(_digestible(claim) + b':' + content).hexdigest()}"
 
 
 def _opened(envelope: object, ring: KeyRing) -> Opened | None:
@@ -184,7 +172,7 @@ def decode(envelope: object, rules: Rules, fetched_at: int) -> Good | Refusal:
     try:
         columns, event_day = _decode(envelope, rules, fetched_at, opened_by)
         return Good(columns, event_day, day)
-    except _Refuse as refuse:
+    except Refuse as refuse:
         reason, stage = refuse.reason, refuse.stage
     except Exception:
         # Not expected; but one strange record must not hold up all the others, and its
@@ -198,50 +186,46 @@ def _decode(
 ) -> tuple[tuple[Any, ...], str]:
     identifier = record_id(envelope)
     if isinstance(identifier, Reason):
-        raise _Refuse(identifier, Stage.ENVELOPE)
+        raise Refuse(identifier, Stage.ENVELOPE)
     assert isinstance(envelope, dict)
+    beside = fields.beside(envelope)
     arrived_at = rules.clock.arrival(envelope.get("ArrivalTimeStamp"))
     if arrived_at is None:
-        raise _Refuse(Reason.ENVELOPE_SHAPE, Stage.ENVELOPE)
+        raise Refuse(Reason.ENVELOPE_SHAPE, Stage.ENVELOPE)
     if not _in_range(arrived_at, fetched_at):
-        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.ENVELOPE)
+        raise Refuse(Reason.TIME_OUT_OF_RANGE, Stage.ENVELOPE)
 
     plaintext, mark = _open(envelope.get("data"), rules.ring, fetched_at, opened_by)
-    fields = _fields(plaintext)
-
-    stated_id = fields.get("record_id")
+    found = fields.read(plaintext)
+    stated_id = found.get("record_id")
     if stated_id is not None:
         if isinstance(stated_id, bool) or not isinstance(stated_id, int):
-            raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+            raise Refuse(Reason.FIELD_TYPE, Stage.FIELD)
         if stated_id != identifier:
-            raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
-    user = _user(fields.get("user_id"))
-    activity = _text(fields, "activity")
-    url = _text(fields, "url")
-    method = _text(fields, "method")
-    name = _text(fields, "name")
-    detail = fields.get("detail")
-    if detail is None:
-        detail = {}
-    elif not isinstance(detail, dict):
-        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
-    level = _text(detail, "levelname")
-    message = _text(detail, "message")
-    extra = _extra(fields, detail, envelope)
+            raise Refuse(Reason.FIELD_RANGE, Stage.FIELD)
+    user = fields.user(found)
+    activity = fields.text(found, "activity")
+    url = fields.text(found, "url")
+    method = fields.text(found, "method")
+    name = fields.text(found, "name")
+    detail = fields.members(found, "detail")
+    level = fields.text(detail, "levelname")
+    message = fields.text(detail, "message")
+    extra = fields.extra(found, detail, beside)
 
-    written = fields.get("inDate")
+    written = found.get("inDate")
     if written is None:
-        raise _Refuse(Reason.FIELD_MISSING, Stage.FIELD)
+        raise Refuse(Reason.FIELD_MISSING, Stage.FIELD)
     if not isinstance(written, str):
-        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
+        raise Refuse(Reason.FIELD_TYPE, Stage.FIELD)
     occurred_at = rules.clock.parse(written)
     if occurred_at is None:
-        raise _Refuse(Reason.TIME_MALFORMED, Stage.TIME)
+        raise Refuse(Reason.TIME_MALFORMED, Stage.TIME)
     if not _in_range(occurred_at, fetched_at):
-        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
+        raise Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
     day = rules.clock.day(occurred_at)
     if day < tables.FIRST_EVENT_DAY:
-        raise _Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
+        raise Refuse(Reason.TIME_OUT_OF_RANGE, Stage.TIME)
 
     columns = (
         identifier,
@@ -263,111 +247,19 @@ def _decode(
 
 def _open(token: object, ring: KeyRing, fetched_at: int, opened_by: list[str]) -> tuple[bytes, str]:
     if not isinstance(token, str):
-        raise _Refuse(Reason.TOKEN_TYPE, Stage.TOKEN)
+        raise Refuse(Reason.TOKEN_TYPE, Stage.TOKEN)
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise _Refuse(Reason.TOKEN_TOO_LARGE, Stage.TOKEN)
+        raise Refuse(Reason.TOKEN_TOO_LARGE, Stage.TOKEN)
     opened = ring.open(token)
     if opened is None:
         known = Reason.TOKEN_UNKNOWN_KEY if is_well_formed(token) else Reason.TOKEN_MALFORMED
-        raise _Refuse(known, Stage.TOKEN)
+        raise Refuse(known, Stage.TOKEN)
     opened_by.append(opened.key_fingerprint)
     if opened.stamped_at > fetched_at // 1_000 + TOKEN_CLOCK_SLACK_SECONDS:
-        raise _Refuse(Reason.TOKEN_FUTURE, Stage.TOKEN)
+        raise Refuse(Reason.TOKEN_FUTURE, Stage.TOKEN)
     if len(opened.plaintext) > MAX_PLAINTEXT_BYTES:
-        raise _Refuse(Reason.PLAINTEXT_TOO_LARGE, Stage.PLAINTEXT)
+        raise Refuse(Reason.PLAINTEXT_TOO_LARGE, Stage.PLAINTEXT)
     return opened.plaintext, opened.key_fingerprint
-
-
-def _fields(plaintext: bytes) -> dict[str, Any]:
-    try:
-        text = plaintext.decode("utf-8")
-    except UnicodeDecodeError:
-        raise _Refuse(Reason.PLAINTEXT_ENCODING, Stage.PLAINTEXT) from None
-    if text.startswith("\ufeff"):
-        raise _Refuse(Reason.PLAINTEXT_ENCODING, Stage.PLAINTEXT)
-    try:
-        fields = parse(text)
-    except Refused as refused:
-        raise _Refuse(refused.reason, Stage.PLAINTEXT) from None
-    if not isinstance(fields, dict):
-        raise _Refuse(Reason.PLAINTEXT_SHAPE, Stage.PLAINTEXT)
-    return fields
-
-
-def _user(value: object) -> str:
-    """Return the text whose pseudonym is stored: a non-empty string, or an integer's digits."""
-    if value is None:
-        raise _Refuse(Reason.FIELD_MISSING, Stage.FIELD)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
-    if not value:
-        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
-    return _checked(value)
-
-
-def _text(fields: dict[str, Any], name: str) -> str | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise _Refuse(Reason.FIELD_TYPE, Stage.FIELD)
-    return _checked(value)
-
-
-def _checked(text: str) -> str:
-    if len(text) > MAX_STRING_CHARACTERS or not (text.isascii() or _is_unicode(text)):
-        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
-    return text
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell a text from one with half a surrogate pair, which no file can hold."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _extra(fields: dict[str, Any], detail: dict[str, Any], envelope: dict[str, Any]) -> str | None:
-    """Return everything that has no column, as one JSON object; None if there is nothing."""
-    if fields.keys() <= _KNOWN and detail.keys() <= _KNOWN_DETAIL and len(envelope) == 3:
-        return None
-    extra = {name: value for name, value in fields.items() if name not in _KNOWN}
-    rest = {name: value for name, value in detail.items() if name not in _KNOWN_DETAIL}
-    if rest:
-        extra["detail"] = rest
-    rest = {name: value for name, value in envelope.items() if name not in _ENVELOPE}
-    if rest:
-        extra["$envelope"] = rest
-    if not _is_bounded(extra):
-        raise _Refuse(Reason.PLAINTEXT_SHAPE, Stage.PLAINTEXT)
-    text = json.dumps(extra, ensure_ascii=False, separators=(",", ":"))
-    if not _is_unicode(text):
-        raise _Refuse(Reason.FIELD_RANGE, Stage.FIELD)
-    return text if extra else None
-
-
-def _is_bounded(value: object) -> bool:
-    """Tell whether a value is at most MAX_DEPTH deep and holds no over-long string."""
-    level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                if any(len(name) > MAX_STRING_CHARACTERS for name in item):
-                    return False
-                below += item.values()
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, str) and len(item) > MAX_STRING_CHARACTERS:
-                return False
-        if not below:
-            return True
-        level = below
-    return False
 
 
 def _in_range(utc_milliseconds: int, fetched_at: int) -> bool:
@@ -375,8 +267,8 @@ def _in_range(utc_milliseconds: int, fetched_at: int) -> bool:
     return _FIRST_EVENT - _DAY <= utc_milliseconds <= fetched_at + _DAY
 
 
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr).encode()
+def _digestible(value: object) -> bytes:
+    return spell(value, is_sorted=True).encode()
 
 
 def derive(
@@ -431,10 +323,10 @@ def derive(
                 record_key,
                 result.reason.value,
                 result.stage.value,
-                json.dumps(envelope, separators=(",", ":"), default=repr),
+                spell(envelope),
                 result.key_fingerprint,
                 result.arrival_day,
-                landed_at,
+                now,  # its own time, which a replay has to judge it by
             )
         )
         reasons[result.reason.value] += 1

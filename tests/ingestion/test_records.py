@@ -57,6 +57,10 @@ def changed(**changes: object) -> dict:
     return of(str(plaintext(7) | changes))
 
 
+def landed(row: dict) -> int:
+    return milliseconds(row["landed_at"].replace(tzinfo=UTC))
+
+
 def test_derive_equals_the_oracle_on_a_mixed_population():
     items = population([NEW, OLD], 3_000, seed=11)
 
@@ -107,12 +111,12 @@ def test_derive_judges_each_record_by_the_time_at_which_it_was_fetched():
         items, RULES, batch_seq=9, landed_at=NOW + 5, fetched_at=[NOW, before_the_event]
     )
 
-    good = derived.raw["2026-11-19"].to_pylist()
-    refused = derived.quarantine.to_pylist()
-    assert [row["record_id"] for row in good] == [1]
-    assert [(row["record_id"], row["reason"]) for row in refused] == [(2, "TIME_OUT_OF_RANGE")]
-    for row in good + refused:
-        assert milliseconds(row["landed_at"].replace(tzinfo=UTC)) == NOW + 5
+    (good,) = derived.raw["2026-11-19"].to_pylist()
+    (refused,) = derived.quarantine.to_pylist()
+    assert (good["record_id"], landed(good)) == (1, NOW + 5)
+    assert (refused["record_id"], refused["reason"]) == (2, "TIME_OUT_OF_RANGE")
+    # A refused record keeps the time that it has to be judged by when it is replayed.
+    assert landed(refused) == before_the_event
 
 
 def test_derive_does_not_decode_conflicts_and_keeps_them_apart():
