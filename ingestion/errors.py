@@ -5,7 +5,7 @@
     ├── ContractError       the data broke its promise    look at it, do not retry
     │   └── DamagedDump     one file of a dump is broken  take the other files, then say so
     ├── SourceUnavailable   upstream did not answer well  retry later
-    └── LakeUnavailable     S3 or Glue did not answer     retry later; a write may have happened
+    └── LakeUnavailable     AWS did not answer            retry later; a write may have happened
 
 No message carries a value taken from a record, a key or a plaintext: messages reach logs.
 """
@@ -38,6 +38,6 @@ class SourceUnavailable(IngestionError):
 
 
 class LakeUnavailable(IngestionError):
-    """S3 or Glue did not answer; the last write may or may not have happened."""
+    """S3, Glue or Secrets Manager did not answer; the last write may or may not have happened."""
 
     retryable: ClassVar[bool] = True

@@ -1,5 +1,9 @@
 """The key ring: opens tokens, says which key opened one. Never shows a key.
 
+A ring is data: a JSON document of keys, each ``primary`` (the source encrypts with it),
+``decrypt-only`` (tokens of it may still come) or ``retired`` (it opens nothing any more). The
+older form, one key per line and newest first, means: the first is primary, the others decrypt-only.
+
 A token is Fernet (AES-128-CBC + HMAC-SHA256). MultiFernet would open it too, but it does not tell
 which key did, and the fingerprint of that key is stored with every row.
 """
@@ -7,17 +11,36 @@ which key did, and the fingerprint of that key is stored with every row.
 import base64
 import binascii
 import hashlib
+import json
+import re
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Literal, Self, get_args
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from ingestion import secret_store
 from ingestion.errors import ConfigError
+from ingestion.settings import Settings
+
+KeyState = Literal["primary", "decrypt-only", "retired"]
+
+MAX_DOCUMENT_CHARACTERS = 65_536
+"""As much as Secrets Manager holds; a longer file is something else."""
 
 _OVERHEAD = 57
 """Bytes of a token beside its ciphertext: version 1, time 8, IV 16, MAC 32."""
+
+_HEAD = 12
+"""Characters of a token that hold its version and time: nine bytes."""
+
+_FIELDS: Final = ("key", "state", "not_before", "id")
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,69 +53,129 @@ class Opened:
     key_fingerprint: str
 
 
-class KeyRing:
-    """Fernet keys, newest first."""
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """What may be told about a key."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        """Take the keys as text.
+    fingerprint: str
+    state: KeyState
+    not_before: datetime | None
+    """When the source may have begun to encrypt with it: a hint where to look first, no rule."""
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    entry: KeyEntry
+    secret: bytes = field(repr=False)
+    fernet: Fernet
+
+
+class KeyRing:
+    """Fernet keys and their states."""
+
+    def __init__(self, entries: Sequence[object], place: str = "the key ring") -> None:
+        """Take the entries of a ring document, or bare keys, newest first.
 
         Raises:
-            ConfigError: naming the position of a bad key, never the key.
+            ConfigError: naming position and field of everything that is wrong, never a key.
         """
-        if not keys:
-            raise ConfigError("The key ring is empty. Put at least one Fernet key into it.")
-        self._keys: list[tuple[str, Fernet]] = []
-        for position, key in enumerate(keys, 1):
-            try:
-                secret = base64.urlsafe_b64decode(key.encode("ascii"))
-                self._keys.append((fingerprint(secret), Fernet(key)))
-            except (ValueError, binascii.Error):
-                raise ConfigError(
-                    f"Key {position} of the ring is no Fernet key. A Fernet key is 44 characters: "
-                    "32 bytes in URL-safe base64."
-                ) from None
-        self._likely = 0
+        self._place = place
+        self._keys = _read(entries, place)
+        usable = [key for key in self._keys if key.entry.state != "retired"]
+        usable.sort(key=_start, reverse=True)
+        self._fingerprints = tuple(key.entry.fingerprint for key in usable)
+        self._starts = sorted({_start(key) for key in usable} - {0})
+        self._orders = [_order(usable, since) for since in (0, *self._starts)]
+        """One for each span between two starts."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Read the ring from wherever the settings say; from Secrets Manager on every call.
+
+        Raises:
+            ConfigError: if it cannot be read or is no ring.
+            LakeUnavailable: if Secrets Manager did not answer.
+        """
+        if settings.fernet_keys_secret:
+            text = secret_store.read(settings, settings.fernet_keys_secret, "FERNET_KEYS_SECRET")
+            return cls.parse(text, f"the secret {settings.fernet_keys_secret}")
+        if settings.fernet_keys:
+            return cls.parse(settings.fernet_keys, "the variable FERNET_KEYS")
+        if settings.fernet_keys_file:
+            return cls.from_file(settings.fernet_keys_file)
+        raise ConfigError(
+            "There is no key ring. Set FERNET_KEYS_FILE, FERNET_KEYS or FERNET_KEYS_SECRET."
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read one key per line, newest first; ``#`` begins a comment.
+        """Read a ring from a file.
 
         Raises:
-            ConfigError: if the file cannot be read or holds no usable key.
+            ConfigError: if the file cannot be read or is no ring.
         """
         try:
-            text = path.read_text("ascii")
+            with path.open(encoding="ascii") as file:
+                text = file.read(MAX_DOCUMENT_CHARACTERS + 1)
         except OSError as error:
             raise ConfigError(
                 f"Cannot read the key ring {path}: {error.strerror}. Set FERNET_KEYS_FILE to a "
-                "file with one Fernet key per line."
+                "file with a key ring: a JSON document, or one Fernet key per line."
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"The key ring {path} is not a text file of Fernet keys.") from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, place: str = "the key ring") -> Self:
+        """Read a ring from its text; ``place`` is what messages call it.
+
+        Raises:
+            ConfigError: if it is no ring; the message quotes nothing of the text.
+        """
+        if len(text) > MAX_DOCUMENT_CHARACTERS:
+            raise ConfigError(
+                f"{place}: longer than {MAX_DOCUMENT_CHARACTERS} characters, so it is no key ring."
+            )
+        if text.lstrip().startswith(("{", "[", '"')):
+            return cls(_entries(text, place), place)
         lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
-        try:
-            return cls([line for line in lines if line])
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+        return cls([line for line in lines if line], place)
+
+    def document(self) -> str:
+        """Return the ring as its JSON document. It holds the keys: never log or store it."""
+        return json.dumps({"keys": [_written(key) for key in self._keys]})
+
+    def describe(self) -> str:
+        """Return where the ring comes from, for messages."""
+        return self._place
+
+    @property
+    def entries(self) -> tuple[KeyEntry, ...]:
+        """What may be told about the keys, in the order of the document."""
+        return tuple(key.entry for key in self._keys)
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints of the keys, newest first."""
-        return tuple(mark for mark, _ in self._keys)
+        """The fingerprints of the keys that open tokens, newest first."""
+        return self._fingerprints
 
     def open(self, token: str) -> Opened | None:
         """Return what ``token`` holds, or None if no key of the ring opens it."""
-        # The key that worked last works next: tokens of one request share a key.
-        order = [self._likely, *(i for i in range(len(self._keys)) if i != self._likely)]
-        for index in order:
-            mark, fernet = self._keys[index]
+        stamp = _stamp(token)
+        order = self._orders[-1 if stamp is None else bisect_right(self._starts, stamp)]
+        for position, key in enumerate(order):
             try:
-                plaintext = fernet.decrypt(token)
+                plaintext = key.fernet.decrypt(token)
             except (InvalidToken, ValueError, TypeError):
                 continue
-            self._likely = index
-            stamped_at = int.from_bytes(base64.urlsafe_b64decode(token)[1:9], "big")
-            return Opened(plaintext, stamped_at, mark)
+            if position:
+                # What worked for this span works next: a page has one key, or one change of keys.
+                order.insert(0, order.pop(position))
+            if stamp is None:  # junk in its first characters, which decoding passes over
+                stamp = int.from_bytes(base64.urlsafe_b64decode(token)[1:9], "big")
+            return Opened(plaintext, stamp, key.entry.fingerprint)
         return None
 
 
@@ -109,3 +192,144 @@ def is_well_formed(token: str) -> bool:
         return False
     ciphertext = len(raw) - _OVERHEAD
     return ciphertext >= 16 and ciphertext % 16 == 0 and raw[0] == 0x80
+
+
+def _stamp(token: str) -> int | None:
+    """Return a token's clear time, from its first characters only; None if they do not hold it."""
+    try:
+        head = base64.urlsafe_b64decode(token[:_HEAD])
+    except (ValueError, TypeError):
+        return None
+    # Fewer bytes: not every character was one of base64, so the time stands further behind.
+    return int.from_bytes(head[1:], "big") if len(head) == _HEAD * 3 // 4 else None
+
+
+def _start(key: _Key) -> int:
+    """Return the second from which tokens of a key are to be expected; 0 where nobody said."""
+    begins = key.entry.not_before
+    return max(0, int(begins.timestamp())) if begins else 0
+
+
+def _order(newest_first: Sequence[_Key], since: int) -> list[_Key]:
+    """Return the keys as to be tried on a token of that time: begun by then, and the others."""
+    return sorted(newest_first, key=lambda key: _start(key) > since)
+
+
+def _written(key: _Key) -> dict[str, str]:
+    entry = key.entry
+    written = {"key": base64.urlsafe_b64encode(key.secret).decode(), "state": str(entry.state)}
+    if entry.not_before:
+        written["not_before"] = entry.not_before.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if entry.id:
+        written["id"] = entry.id
+    return written
+
+
+# ---------- reading a document: no message quotes it, because any part of it may be a key
+
+
+class _Repeated(ValueError):
+    pass
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Repeated  # json would take the last and drop a key without a word
+    return found
+
+
+def _entries(text: str, place: str) -> list[object]:
+    document: Any = None
+    problem = ""
+    try:
+        document = json.loads(text, object_pairs_hook=_unrepeated)
+    except _Repeated:
+        problem = "a field is there twice in one object"
+    except json.JSONDecodeError as error:
+        problem = f"no JSON document; it breaks off at line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError):
+        problem = "no JSON document of keys"
+    if not problem and not (isinstance(document, dict) and set(document) == {"keys"}):
+        problem = 'a key ring is an object with the one field "keys"'
+    elif not problem and not isinstance(document["keys"], list):
+        problem = '"keys" must be a list'
+    if problem:
+        # Not where it was caught: json's error would hang on to ours, and it holds the text.
+        raise ConfigError(f"{place}: {problem}.")
+    return [entry if isinstance(entry, dict) else None for entry in document["keys"]]
+
+
+def _read(entries: Sequence[object], place: str) -> tuple[_Key, ...]:
+    if not entries:
+        raise ConfigError(f"{place}: the key ring is empty. Put at least one Fernet key into it.")
+    problems: list[str] = []
+    keys: list[_Key] = []
+    states: list[object] = []
+    for position, entry in enumerate(entries, 1):
+        if isinstance(entry, str):
+            entry = {"key": entry, "state": "primary" if position == 1 else "decrypt-only"}
+        key, wrong = _key(entry)
+        problems += [f"Key {position} of the ring {problem}" for problem in wrong]
+        states.append(entry.get("state") if isinstance(entry, dict) else None)
+        if key is not None:
+            problems += _twins(position, key, keys)
+            keys.append(key)
+    problems += _misfits(states)
+    if problems:
+        raise ConfigError(f"{place}: {'. '.join(problems)}.")
+    return tuple(keys)
+
+
+def _key(entry: object) -> tuple[_Key | None, list[str]]:
+    """Return the key that an entry holds, or what is wrong with the entry."""
+    if not isinstance(entry, dict):
+        return None, ["is no object with the fields key and state"]
+    problems = []
+    if not entry.keys() <= set(_FIELDS):
+        problems.append(f"has a field other than {', '.join(_FIELDS)}")
+    text, state, begins, name = (entry.get(name) for name in _FIELDS)
+    if not isinstance(text, str) or not _KEY.fullmatch(text):
+        problems.append("is no Fernet key; one is 44 characters: 32 bytes in URL-safe base64")
+    if state not in get_args(KeyState):
+        problems.append(f"has no state; it is one of {', '.join(get_args(KeyState))}")
+    instant = _instant(begins)
+    if begins is not None and instant is None:
+        problems.append("has a bad not_before; a good one looks like 2026-01-31T00:00:00Z")
+    if name is not None and not (isinstance(name, str) and _ID.fullmatch(name)):
+        problems.append("has a bad id; a good one has up to 32 letters, digits, dots and dashes")
+    if problems:
+        return None, problems
+    secret = base64.urlsafe_b64decode(str(text))
+    known = KeyEntry(fingerprint(secret), state, instant, name)  # type: ignore[arg-type]
+    return _Key(known, secret, Fernet(str(text))), []
+
+
+def _instant(text: object) -> datetime | None:
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _twins(position: int, key: _Key, earlier: Sequence[_Key]) -> list[str]:
+    problems = []
+    if any(other.secret == key.secret for other in earlier):
+        problems.append(f"Key {position} of the ring is there twice")
+    if key.entry.id and any(other.entry.id == key.entry.id for other in earlier):
+        problems.append(f"Key {position} of the ring has the id of another one")
+    return problems
+
+
+def _misfits(states: Sequence[object]) -> list[str]:
+    """Say what is wrong with the states of a ring together."""
+    primaries = states.count("primary")
+    if all(state == "retired" for state in states):
+        return ["Every key of the ring is retired, so it opens nothing"]
+    if primaries > 1:
+        return [f"{primaries} keys of the ring are primary; exactly one must be"]
+    if not primaries and all(state in get_args(KeyState) for state in states):
+        return ["No key of the ring is primary; exactly one must be"]
+    return []

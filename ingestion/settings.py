@@ -1,11 +1,12 @@
-"""The only reader of the environment. Knows names and shapes of settings, never a secret itself.
+"""The only reader of the environment. Knows names and shapes of settings.
 
-Secrets stay in files (``*_FILE``): what is not in Settings cannot be printed with it.
+Secrets stay in files (``*_FILE``) or in Secrets Manager (``*_SECRET``) where they can: what is not
+in Settings cannot be printed with it. The one that may be in the environment is hidden from repr.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -26,11 +27,17 @@ class Settings:
     source_url: str
     """Address of the log API, without a query string."""
 
-    fernet_keys_file: Path
-    """Fernet keys, one per line, newest first; ``#`` begins a comment."""
-
     pseudonym_key_file: Path
     """64 hex digits: the secret of ``privacy.Pseudonyms``."""
+
+    fernet_keys_file: Path | None = None
+    """A file with the key ring (keys.py): a JSON document, or one key per line, newest first."""
+
+    fernet_keys: str | None = field(default=None, repr=False)
+    """The key ring itself; hidden from repr so that it never reaches a log."""
+
+    fernet_keys_secret: str | None = None
+    """Name or ARN of a secret of Secrets Manager that holds the key ring; read by every run."""
 
     source_paging: Paging = "window"
     """``window``: the API answers with its latest records; ``cursor``: ``?after=<id>&limit=``."""
@@ -43,6 +50,10 @@ class Settings:
 
     source_false_z: bool = True
     """The source writes ``Z`` behind wall time (SOURCE.md), so ``Z`` says nothing."""
+
+    source_consecutive_ids: bool = True
+    """The source numbers its records without gaps, so that a number that never came is a record
+    that is missing."""
 
     source_token_file: Path | None = None
     """A bearer token for the API, where it wants one."""
@@ -81,18 +92,20 @@ class Settings:
         values: dict[str, object] = {}
         missing: list[str] = []
         problems: list[str] = []
-        for field in fields(cls):
-            name = field.name.upper()
-            text = env.get(name, "").strip()
-            if not text and name == "AWS_REGION":
-                text = env.get("AWS_DEFAULT_REGION", "").strip()
+        given = {each.name: env.get(each.name.upper(), "").strip() for each in fields(cls)}
+        given["aws_region"] = given["aws_region"] or env.get("AWS_DEFAULT_REGION", "").strip()
+        for name, text in given.items():
             if text:
                 try:
-                    values[field.name] = _PARSERS.get(field.name, str)(text)
+                    values[name] = _PARSERS.get(name, str)(text)
                 except ValueError as error:
-                    problems.append(f"{name} {error}")
-            elif field.name in _REQUIRED:
-                missing.append(name)
+                    problems.append(f"{name.upper()} {error}")
+        for ways in _REQUIRED:
+            chosen = [way.upper() for way in ways if given[way]]
+            if not chosen:
+                missing.append(" or ".join(way.upper() for way in ways))
+            elif len(chosen) > 1:
+                problems.append(f"Set only one of {' and '.join(chosen)}")
         if missing:
             problems.insert(0, f"Missing environment variables: {', '.join(missing)}")
         if problems:
@@ -105,7 +118,7 @@ class Settings:
     @classmethod
     def variables(cls) -> tuple[str, ...]:
         """Return the name of every variable that ``from_env`` reads."""
-        return (*(field.name.upper() for field in fields(cls)), "AWS_DEFAULT_REGION")
+        return (*(each.name.upper() for each in fields(cls)), "AWS_DEFAULT_REGION")
 
     @property
     def lake_uri(self) -> str:
@@ -113,8 +126,13 @@ class Settings:
         return f"s3://{self.lake_bucket}"
 
 
-_REQUIRED = ("source_url", "fernet_keys_file", "pseudonym_key_file")
-# No default: a forgotten one must stop a production run, not send it to a laptop's address.
+_REQUIRED = (
+    ("source_url",),
+    ("fernet_keys_file", "fernet_keys", "fernet_keys_secret"),
+    ("pseudonym_key_file",),
+)
+# Exactly one of each row. No default: a forgotten one must stop a production run, not send it to
+# a laptop's address.
 
 
 def _url(text: str) -> str:
@@ -172,6 +190,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "source_page_limit": _page_limit,
     "source_time_zone": _zone,
     "source_false_z": _boolean,
+    "source_consecutive_ids": _boolean,
     "source_token_file": _path,
     "lake_bucket": _bucket,
     "airflow_url": _url,
