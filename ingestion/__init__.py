@@ -1,7 +1,8 @@
 """Moves records from the source into the lake, each exactly once. Knows no Airflow and no dbt.
 
-``land_api`` and ``land_dumps`` commit and stage batches, somebody checks the manifests that they
-return, and ``publish`` shows those batches to readers.
+``land_api``, ``land_dumps``, ``replay``, ``rederive`` and ``reconcile`` commit and stage batches
+and return their manifests; somebody checks those and calls ``approve``; and ``publish`` shows the
+batches to readers.
 """
 
 from ingestion.errors import (
@@ -12,7 +13,10 @@ from ingestion.errors import (
     SourceUnavailable,
 )
 from ingestion.landing import land_api, land_dumps
-from ingestion.publishing import publish
+from ingestion.publishing import approve, publish
+from ingestion.reconciling import Reconciliation, reconcile
+from ingestion.rederiving import rederive
+from ingestion.replaying import replay
 from ingestion.settings import Settings
 
 __all__ = [
@@ -20,9 +24,14 @@ __all__ = [
     "ContractError",
     "IngestionError",
     "LakeUnavailable",
+    "Reconciliation",
     "Settings",
     "SourceUnavailable",
+    "approve",
     "land_api",
     "land_dumps",
     "publish",
+    "reconcile",
+    "rederive",
+    "replay",
 ]

@@ -6,88 +6,45 @@ CAS-1 commits a batch's records (by reference) and the ids that are taken in one
 neither can be there without the other. CAS-2 fixes one set of files per batch, whoever derives
 it. CAS-3 shows it to readers. Each is a create-if-absent: one winner, and the loser goes on with
 the winner's bytes. What a crash leaves undone, the next run finishes, whoever it is.
+
+Every entry holds the hash of the one before. A run checks the newest link; all links up to a
+checkpoint were checked by whoever wrote it, and nothing before it is listed or read again.
 """
 
+import functools
 import hashlib
 import json
+import logging
 import re
-import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ingestion import ledger
 from ingestion.errors import ContractError
+from ingestion.headers import Head, Header
 from ingestion.lake import Lake
-from ingestion.ledger import IdRanges
+from ingestion.proposals import Entry
 from ingestion.tables import SOURCE
 
-MAX_UNIDENTIFIED = 1_000
-"""Envelopes without a usable id are remembered by digest; the window shows no more than these."""
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY = 1_000
+"""Published batches between two checkpoints: a week of polls, and one page of a listing."""
 
 _SEQ_KEY = re.compile(r"/(\d{12})\.json\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What CAS-1 writes: a batch, by reference, and everything taken up to it."""
-
-    seq: int
-    nonce: str
-    prev_sha256: str
-    body: str
-    body_sha256: str
-    settled: list[list[int]]
-    """Every record id taken by this batch or one before it, as closed ranges."""
-    unidentified: list[str]
-    offered: int
-    new: int
-    duplicate: int
-    days: list[dict[str, Any]]
-    source: str
-    run_id: str
-    fetched_at: int
-    """UTC milliseconds; the "now" of the batch, however late it is derived."""
-    pages: list[dict[str, Any]]
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes that the log holds."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
-
-    @classmethod
-    def from_bytes(cls, body: bytes) -> "Header":
-        """Read what ``to_bytes`` wrote."""
-        return cls(**json.loads(body))
-
-
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Where the log ends."""
+class Checkpoint:
+    """What is settled for ever: every batch up to ``seq`` is published, and the chain holds."""
 
     seq: int = 0
     sha256: str = ""
-    settled: IdRanges = field(default_factory=IdRanges)
-    unidentified: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """One record that the source offered, and the key that it is known by."""
-
-    key: int | str
-    envelope: object
-    day: str
-
-
-@dataclass(slots=True)
-class Candidate:
-    """Records on their way into one batch. It only grows; ``LandingLog.append`` judges it."""
-
-    source: str
-    run_id: str
-    fetched_at: int
-    records: list[Offered] = field(default_factory=list)
-    duplicates: Counter[str] = field(default_factory=Counter)
-    pages: list[dict[str, Any]] = field(default_factory=list)
+    """Of the log's entry ``seq``."""
+    sums: dict[str, int] = field(default_factory=dict)
+    """``ledger.tally`` over all batches up to ``seq``, superseded ones included."""
 
 
 class LandingLog:
@@ -98,12 +55,19 @@ class LandingLog:
 
     @staticmethod
     def key(kind: str, seq: int) -> str:
-        """Return the key of a batch's entry: ``log``, ``plan`` or ``published``."""
+        """Return a batch's key: ``log``, ``plan``, ``published`` or ``checkpoint``."""
         return f"{kind}/{SOURCE}/{seq:012d}.json"
 
+    @functools.cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The newest checkpoint when it was first asked for; older ones are right as well."""
+        keys = list(self._lake.keys(f"checkpoint/{SOURCE}/"))
+        return Checkpoint(**json.loads(self._bytes_at(keys[-1]))) if keys else Checkpoint()
+
     def seqs(self, kind: str) -> list[int]:
-        """Return the batches that have an entry of this kind, in order."""
-        found = (_SEQ_KEY.search(key) for key in self._lake.keys(f"{kind}/{SOURCE}/"))
+        """Return the batches behind the checkpoint that have an entry of this kind, in order."""
+        start = self.key(kind, self.checkpoint.seq)
+        found = (_SEQ_KEY.search(key) for key in self._lake.keys(f"{kind}/{SOURCE}/", start))
         return [int(match[1]) for match in found if match]
 
     def unpublished(self) -> list[int]:
@@ -112,14 +76,10 @@ class LandingLog:
         Raises:
             ContractError: if the log has a hole: somebody deleted from it.
         """
-        logged = self.seqs("log")
-        if logged != list(range(1, len(logged) + 1)):
-            missing = min(set(range(1, logged[-1] + 1)) - set(logged))
-            raise ContractError(
-                f"The landing log has no entry {missing}, but later ones: it was deleted. Restore "
-                f"{self._lake.uri(self.key('log', missing))} from the bucket's versions."
-            )
+        # Published first: a batch that a twin commits and publishes between the two looks is
+        # then in the log without a marker, and not the other way about.
         published = set(self.seqs("published"))
+        logged = self._logged()
         if surplus := published - set(logged):
             raise ContractError(
                 f"Batch {min(surplus)} is published, but the landing log has no such entry. "
@@ -127,34 +87,48 @@ class LandingLog:
             )
         return [seq for seq in logged if seq not in published]
 
+    def _logged(self) -> list[int]:
+        logged = self.seqs("log")
+        first = self.checkpoint.seq + 1
+        if logged != list(range(first, first + len(logged))):
+            missing = min(set(range(first, logged[-1] + 1)) - set(logged))
+            raise ContractError(
+                f"The landing log has no entry {missing}, but later ones: it was deleted. Restore "
+                f"{self._lake.uri(self.key('log', missing))} from the bucket's versions."
+            )
+        return logged
+
     def header(self, seq: int) -> Header:
         """Return a batch's header, after checking that it continues the one before it.
 
         Raises:
             ContractError: if it does not.
         """
-        header, _ = self._entry(seq)
-        before = hashlib.sha256(self._bytes(seq - 1)).hexdigest() if seq > 1 else ""
-        if header.prev_sha256 != before or header.seq != seq:
+        return self._linked(seq)[0]
+
+    def head(self) -> Head:
+        """Return the end of the log."""
+        logged = self._logged()
+        seq = logged[-1] if logged else self.checkpoint.seq
+        if not seq:
+            return Head()
+        header, body = self._linked(seq)
+        return Head.of(header, hashlib.sha256(body).hexdigest())
+
+    def _linked(self, seq: int) -> tuple[Header, bytes]:
+        body = self._bytes(seq)
+        header = Header.from_bytes(body)
+        if seq == self.checkpoint.seq:
+            is_whole = hashlib.sha256(body).hexdigest() == self.checkpoint.sha256
+        else:
+            before = hashlib.sha256(self._bytes(seq - 1)).hexdigest() if seq > 1 else ""
+            is_whole = header.prev_sha256 == before
+        if not is_whole or header.seq != seq:
             raise ContractError(
                 f"Entry {seq} of the landing log does not continue entry {seq - 1}: one of them "
                 "was changed. Restore both from the bucket's versions."
             )
-        return header
-
-    def head(self) -> Head:
-        """Return the end of the log."""
-        logged = self.seqs("log")
-        if not logged:
-            return Head()
-        header, body = self._entry(logged[-1])
-        self.header(logged[-1])
-        return Head(
-            header.seq,
-            hashlib.sha256(body).hexdigest(),
-            IdRanges(header.settled),
-            tuple(header.unidentified),
-        )
+        return header, body
 
     def envelopes(self, header: Header) -> list[object]:
         """Return the records of a batch, still encrypted.
@@ -166,7 +140,8 @@ class LandingLog:
         if body is None or hashlib.sha256(body).hexdigest() != header.body_sha256:
             raise ContractError(
                 f"The records of batch {header.seq} at {self._lake.uri(header.body)} are gone or "
-                "changed. Restore them from the bucket's versions: the log promises them."
+                "changed. Restore them from the bucket's versions; a lifecycle rule may have "
+                "removed them after their 30 days."
             )
         envelopes = json.loads(body)
         if len(envelopes) != header.new:
@@ -176,57 +151,20 @@ class LandingLog:
             )
         return list(envelopes)
 
-    def append(self, candidate: Candidate) -> Header | None:
-        """Commit what is new in ``candidate``; None if nothing is.
+    def append(self, propose: Callable[[Head], Entry | None]) -> Header | None:
+        """Commit what ``propose`` makes of the head of the log; None if it has nothing to say.
 
-        Safe to race: whoever loses CAS-1 leaves out what the winner took and tries the next
-        place. Safe to kill: a batch is either in the log, with its records, or it is not.
+        Safe to race: whoever loses CAS-1 is asked again, with the winner as its head. Safe to
+        kill: a batch is either in the log, with its records, or it is not.
         """
         while True:
-            head = self.head()
-            header, body = self._propose(head, candidate)
-            if not header.new:
+            proposal = propose(self.head())
+            if proposal is None:
                 return None
+            header, body = proposal
             self._lake.put(header.body, body, "application/json")
             if self._lake.create(self.key("log", header.seq), header.to_bytes()):
                 return header
-
-    def _propose(self, head: Head, candidate: Candidate) -> tuple[Header, bytes]:
-        seen: set[int | str] = set(head.unidentified)
-        new: list[Offered] = []
-        duplicates = Counter(candidate.duplicates)
-        for record in candidate.records:
-            if record.key in seen or (isinstance(record.key, int) and record.key in head.settled):
-                duplicates[record.day] += 1
-            else:
-                seen.add(record.key)
-                new.append(record)
-        offered = duplicates + Counter(record.day for record in new)
-        ids = [record.key for record in new if isinstance(record.key, int)]
-        digests = [record.key for record in new if isinstance(record.key, str)]
-        seq, nonce = head.seq + 1, uuid.uuid4().hex
-        body = json.dumps([record.envelope for record in new], separators=(",", ":")).encode()
-        header = Header(
-            seq=seq,
-            nonce=nonce,
-            prev_sha256=head.sha256,
-            body=f"landing/{SOURCE}/{seq:012d}/{nonce}.json",
-            body_sha256=hashlib.sha256(body).hexdigest(),
-            settled=[[low, high] for low, high in head.settled.union(ids)],
-            unidentified=[*head.unidentified, *digests][-MAX_UNIDENTIFIED:],
-            offered=offered.total(),
-            new=len(new),
-            duplicate=duplicates.total(),
-            days=[
-                {"arrived_date": day, "offered": offered[day], "duplicate": duplicates[day]}
-                for day in sorted(offered)
-            ],
-            source=candidate.source,
-            run_id=candidate.run_id,
-            fetched_at=candidate.fetched_at,
-            pages=candidate.pages,
-        )
-        return header, body
 
     def plan(self, seq: int, manifest: bytes) -> dict[str, Any]:
         """Fix the files of a batch, CAS-2, and return what stands: ours or an earlier winner's."""
@@ -255,9 +193,43 @@ class LandingLog:
         body = self._lake.get(self.key("published", seq))
         return None if body is None else dict(json.loads(body))
 
-    def _entry(self, seq: int) -> tuple[Header, bytes]:
-        body = self._bytes(seq)
-        return Header.from_bytes(body), body
+    def advance_checkpoint(self, published: int) -> None:
+        """Write a checkpoint if every batch up to ``published``, enough of them, is published.
+
+        Its content follows from what is published, so whoever races writes the same bytes.
+
+        Raises:
+            ContractError: if the chain is broken anywhere behind the last checkpoint.
+        """
+        while published - self.checkpoint.seq >= CHECKPOINT_EVERY:
+            seq = self.checkpoint.seq + CHECKPOINT_EVERY
+            reached = self.verified(self.checkpoint, seq)
+            body = json.dumps(asdict(reached), separators=(",", ":")).encode()
+            self._lake.create(self.key("checkpoint", seq), body)
+            self.__dict__["checkpoint"] = reached
+            logger.info("wrote checkpoint=%d", seq)
+
+    def verified(self, before: Checkpoint, end: int) -> Checkpoint:
+        """Return the checkpoint at ``end``, after checking every link from ``before`` on.
+
+        Raises:
+            ContractError: at the first entry that does not continue the one before it.
+        """
+        sha256, sums = before.sha256, Counter(before.sums)
+        for seq in range(before.seq + 1, end + 1):
+            body = self._bytes(seq)
+            if Header.from_bytes(body).prev_sha256 != sha256:
+                raise ContractError(
+                    f"Entry {seq} of the landing log does not continue entry {seq - 1}: one of "
+                    "them was changed. Restore both from the bucket's versions."
+                )
+            sha256 = hashlib.sha256(body).hexdigest()
+            sums.update(ledger.tally([self.marked(seq)]))
+        return Checkpoint(end, sha256, dict(sorted(sums.items())))
+
+    def marked(self, seq: int) -> dict[str, Any]:
+        """Return the marker of a batch that is known to be published."""
+        return dict(json.loads(self._bytes_at(self.key("published", seq))))
 
     def _bytes(self, seq: int) -> bytes:
         return self._bytes_at(self.key("log", seq))

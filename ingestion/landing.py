@@ -5,10 +5,11 @@ import uuid
 from datetime import UTC, datetime
 
 from ingestion import records
-from ingestion.commit import Candidate, LandingLog, Offered
+from ingestion.commit import LandingLog
 from ingestion.errors import ConfigError, ContractError, DamagedDump
+from ingestion.headers import Header
 from ingestion.lake import Lake
-from ingestion.ledger import IdRanges
+from ingestion.proposals import Candidate, Offered, is_contradiction, propose
 from ingestion.reasons import Reason
 from ingestion.settings import Settings
 from ingestion.sources import api, dumps
@@ -36,7 +37,7 @@ def land_api(settings: Settings) -> list[str]:
         ConfigError: if the settings, the keys or the source's address are wrong.
         SourceUnavailable: if the source does not answer as it should; nothing of it was taken.
     """
-    landing = _Landing(settings)
+    landing = Landing(settings)
     landing.catch_up()
     start = None
     if settings.source_paging == "cursor":
@@ -44,18 +45,8 @@ def land_api(settings: Settings) -> list[str]:
     landing.begin("api")
     count = 0
     for page in api.read(settings, start):
-        for envelope in page.envelopes:
-            landing.offer(envelope)
-        landing.candidate.pages.append(
-            {
-                "cursor": page.cursor,
-                "sha256": page.sha256,
-                "n": len(page.envelopes),
-                "status": page.status,
-            }
-        )
+        landing.take_page(page)
         count += len(page.envelopes)
-        landing.flush_if_full()
     logger.info("fetched source=api records=%d", count)
     landing.flush()
     return landing.recover()
@@ -70,7 +61,7 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
         ConfigError: if there is no dump at ``uri``, or the keys are wrong.
         DamagedDump: if files are damaged, after all others were taken.
     """
-    landing = _Landing(settings)
+    landing = Landing(settings)
     landing.catch_up()
     found = dumps.find(uri, landing.lake)
     damaged: list[str] = []
@@ -99,15 +90,15 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
     return manifests
 
 
-class _Landing:
+class Landing:
     """One run: collects records into candidates, and commits and stages them."""
 
     def __init__(self, settings: Settings) -> None:
         self.deriver = Deriver(settings)
         self.lake = Lake(settings)
         self.log = LandingLog(self.lake)
-        self._run_id = uuid.uuid4().hex
-        self._ring_file = settings.fernet_keys_file
+        self._settings = settings
+        self.run_id = uuid.uuid4().hex
 
     def catch_up(self) -> None:
         """Stage what an earlier run left behind, but do not let it stop this one.
@@ -132,15 +123,35 @@ class _Landing:
     def begin(self, source: str) -> None:
         """Start an empty candidate behind the head of the log."""
         now = milliseconds(datetime.now(UTC))
-        self.candidate = Candidate(source, self._run_id, now)
-        head = self.log.head()
-        self._settled: IdRanges = head.settled
-        self._unidentified = set(head.unidentified)
-        self._keys: set[int | str] = set()
+        is_consecutive = self._settings.source_consecutive_ids
+        self.candidate = Candidate(source, self.run_id, now, is_consecutive)
+        self._head = self.log.head()
+        self._unidentified = set(self._head.unidentified)
+        self._first: dict[int | str, Offered] = {}
         self._readable = self._unreadable = self._tokenless = 0
 
-    def offer(self, envelope: object) -> None:
-        """Take one record, unless it was taken before."""
+    def take_page(self, page: api.Page) -> None:
+        """Take every record of a page, and commit them if they have grown to a batch."""
+        for envelope in page.envelopes:
+            self.offer(envelope)
+        self.candidate.pages.append(
+            {
+                "cursor": page.cursor,
+                "sha256": page.sha256,
+                "n": len(page.envelopes),
+                "status": page.status,
+                "first_id": page.first_id,
+                "last_id": page.last_id,
+                "span_seconds": page.span_seconds,
+            }
+        )
+        self.flush_if_full()
+
+    def offer(self, envelope: object) -> bool:
+        """Take one record and return True, unless it is a plain duplicate.
+
+        Only what is certainly one is left out here, to save memory; ``propose`` decides the rest.
+        """
         rules = self.deriver.rules
         if not self._readable:
             self._judge(envelope)
@@ -152,12 +163,15 @@ class _Landing:
             is_taken = key in self._unidentified
         else:
             key = known
-            is_taken = key in self._settled
-        if is_taken or key in self._keys:
+            is_taken = key in self._head.settled
+        offered = Offered(key, envelope, day)
+        first = self._first.get(key)
+        if (is_taken or first) and not is_contradiction(self._head, offered, first, rules):
             self.candidate.duplicates[day] += 1
-            return
-        self._keys.add(key)
-        self.candidate.records.append(Offered(key, envelope, day))
+            return False
+        self._first.setdefault(key, offered)
+        self.candidate.records.append(offered)
+        return True
 
     def flush_if_full(self, *progress: object) -> None:
         """Commit the candidate if it has grown to a batch."""
@@ -170,7 +184,7 @@ class _Landing:
     def flush(self) -> None:
         """Commit what the candidate holds, and stage it."""
         self._refuse_a_wrong_ring()
-        header = self.log.append(self.candidate)
+        header = self.log.append(lambda head: propose(head, self.candidate, self.deriver.rules))
         if header is None:
             logger.info(
                 "nothing new source=%s duplicate=%d",
@@ -179,13 +193,15 @@ class _Landing:
             )
             return
         logger.info(
-            "landed seq=%d source=%s offered=%d new=%d duplicate=%d",
+            "landed seq=%d source=%s offered=%d new=%d duplicate=%d conflict=%d",
             header.seq,
             header.source,
             header.offered,
             header.new,
             header.duplicate,
+            header.conflict,
         )
+        _report_hole(header)
         self.deriver.stage(self.lake, self.log, header.seq)
 
     def _judge(self, envelope: object) -> None:
@@ -202,14 +218,28 @@ class _Landing:
         seen = self._unreadable + self._tokenless
         if self._readable or seen < MIN_JUDGED_RECORDS:
             return
+        ring = self.deriver.rules.ring
         if self._unreadable:
             raise ConfigError(
                 f"None of the {seen} records offered opens with any of the "
-                f"{len(self.deriver.rules.ring.fingerprints)} keys in {self._ring_file}: it is "
-                "the wrong key ring, so nothing was taken. Put the source's key first into that "
-                "file and run again."
+                f"{len(ring.fingerprints)} keys of {ring.describe()}: it is "
+                "the wrong key ring, so nothing was taken. Put the source's key into it and run "
+                "again."
             )
         raise ContractError(
             f"None of the {seen} records offered holds a Fernet token, so nothing was taken. "
             "Check what SOURCE_URL or the dump really serves."
+        )
+
+
+def _report_hole(header: Header) -> None:
+    """Say at once what may be lost for good: a window never shows an id again."""
+    if header.missing:
+        logger.warning(
+            "missing seq=%d source=%s ids=%d ranges=%d first=%d-%d",
+            header.seq,
+            header.source,
+            sum(high - low + 1 for low, high in header.missing),
+            len(header.missing),
+            *header.missing[0],
         )

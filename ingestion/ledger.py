@@ -40,6 +40,24 @@ class IdRanges:
         """Return the ranges between the ranges: ids that a later one overtook."""
         return [(high + 1, low - 1) for high, low in zip(self._highs, self._lows[1:], strict=False)]
 
+    def count(self) -> int:
+        """Return how many ids these are."""
+        return sum(high - low + 1 for low, high in self)
+
+    def missing(self) -> int:
+        """Return how many ids the gaps hold."""
+        return sum(high - low + 1 for low, high in self.gaps())
+
+    def gaps_beyond(self, earlier: "IdRanges") -> list[tuple[int, int]]:
+        """Return the gaps that lie outside the span of ``earlier``: those that it did not have.
+
+        ``self`` holds every id of ``earlier``, so no gap straddles an end of that span.
+        """
+        if not earlier:
+            return self.gaps()
+        low, high = earlier._lows[0], earlier._highs[-1]
+        return [gap for gap in self.gaps() if gap[0] > high or gap[1] < low]
+
     def cursor(self, late_horizon: int) -> int | None:
         """Return the id after which a cursor source is read; None for its very beginning.
 
@@ -55,28 +73,34 @@ class IdRanges:
         return self._highs[place] if place >= 0 else None
 
 
+COUNTS = ("offered", "good", "quarantined", "duplicate", "conflict", "replayed")
+"""What every batch and every arrival day is counted by; see ``check`` for the law."""
+
+
 def balance(
     header_days: Sequence[Mapping[str, Any]],
     good_days: Mapping[str, int],
     quarantined_days: Mapping[str, int],
+    conflict_days: Mapping[str, int],
     seq: int,
 ) -> list[dict[str, Any]]:
-    """Return one row per arrival day, in which offered = good + quarantined + duplicate.
+    """Return one row per arrival day, in which the law of ``check`` holds.
 
     Raises:
         ContractError: if a day does not come out.
     """
-    offered = {day["arrived_date"]: int(day["offered"]) for day in header_days}
-    duplicate = {day["arrived_date"]: int(day["duplicate"]) for day in header_days}
+    header = {day["arrived_date"]: day for day in header_days}
     rows = []
-    for day in sorted({*offered, *good_days, *quarantined_days}):
-        good, refused = good_days.get(day, 0), quarantined_days.get(day, 0)
+    for day in sorted({*header, *good_days, *quarantined_days, *conflict_days}):
+        stated = header.get(day, {})
         row = {
             "arrived_date": day,
-            "offered": offered.get(day, 0),
-            "good": good,
-            "quarantined": refused,
-            "duplicate": duplicate.get(day, 0),
+            "offered": int(stated.get("offered", 0)),
+            "good": good_days.get(day, 0),
+            "quarantined": quarantined_days.get(day, 0),
+            "duplicate": int(stated.get("duplicate", 0)),
+            "conflict": conflict_days.get(day, 0),
+            "replayed": int(stated.get("replayed", 0)),
         }
         check(row, f"batch {seq}, arrival day {day}")
         rows.append(row)
@@ -84,26 +108,42 @@ def balance(
 
 
 def check(row: Mapping[str, Any], place: str) -> None:
-    """Assert conservation.
+    """Assert conservation: offered + replayed = good + quarantined + duplicate + conflict.
 
     Raises:
-        ContractError: naming the place and the four numbers.
+        ContractError: naming the place and the six numbers.
     """
-    if row["offered"] != row["good"] + row["quarantined"] + row["duplicate"]:
+    ends = row["good"] + row["quarantined"] + row["duplicate"] + row["conflict"]
+    if row["offered"] + row["replayed"] != ends:
+        numbers = ", ".join(f"{name} {row[name]}" for name in COUNTS)
         raise ContractError(
-            f"The sum is off in {place}: offered {row['offered']}, good {row['good']}, "
-            f"quarantined {row['quarantined']}, duplicate {row['duplicate']}. If "
-            "SOURCE_TIME_ZONE or SOURCE_FALSE_Z changed since the batch was landed, set them "
-            "back and run again; otherwise this is a bug, and nothing was published."
+            f"The sum is off in {place}: {numbers}. If SOURCE_TIME_ZONE or SOURCE_FALSE_Z "
+            "changed since the batch was landed, set them back and run again; otherwise this is "
+            "a bug, and nothing was published."
         )
 
 
 def total(markers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the sums over published batches."""
+    """Return the sums over published batches, with how many they are."""
     sums: Counter[str] = Counter()
     for marker in markers:
         sums["batches"] += 1
-        for name in ("offered", "good", "quarantined", "duplicate"):
-            sums[name] += int(marker[name])
-    names = ("batches", "offered", "good", "quarantined", "duplicate")
-    return {name: sums[name] for name in names}
+        for name in COUNTS:
+            sums[name] += int(marker.get(name, 0))
+    return {name: sums[name] for name in ("batches", *COUNTS)}
+
+
+def tally(markers: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Return every count that published batches can be summed by.
+
+    ``batches`` and the names of COUNTS; ``reason.<REASON>``: refused for it and not replayed;
+    ``key.<fingerprint>``: records that the key opened.
+    """
+    sums: Counter[str] = Counter()
+    for marker in markers:
+        sums.update(total([marker]))
+        for row in marker.get("reasons") or ():
+            sums[f"reason.{row['reason']}"] += int(row["quarantined"]) - int(row["replayed"])
+        for row in marker.get("keys") or ():
+            sums[f"key.{row['fingerprint']}"] += int(row["records"])
+    return sums

@@ -1,5 +1,7 @@
 """Makes checked batches visible, in order, each exactly once. Decodes nothing, needs no key."""
 
+import hashlib
+import json
 import logging
 import re
 from collections.abc import Sequence
@@ -16,7 +18,34 @@ from ingestion.times import iso, milliseconds
 
 logger = logging.getLogger(__name__)
 
+_EARLIER: dict[str, Any] = {
+    "conflict": 0,
+    "replayed": 0,
+    "replayed_reasons": {},
+    "supersedes": [],
+    "keys": {},
+    "missing": [],
+    "missing_ids": None,
+}
+"""What a plan does not say that an earlier version fixed and did not come to publish."""
+
 _MANIFEST_KEY = re.compile(rf"staging/{SOURCE}/(\d{{12}})/[0-9a-f]{{32}}/manifest\.json\Z")
+
+
+def approve(settings: Settings, manifest: str) -> None:
+    """Record that a staged batch passed its check; ``publish`` takes no other. Safe to repeat.
+
+    Raises:
+        ConfigError: if something is no manifest of this lake.
+        ContractError: if the manifest is gone.
+    """
+    lake = Lake(settings)
+    _seq(lake, manifest)
+    key = lake.key_of(manifest)
+    body = lake.get(key)
+    if body is None:
+        raise ContractError(f"There is no manifest at {manifest}. Land the batch again.")
+    lake.put(_approval_key(key), _approval(body), "application/json")
 
 
 def publish(settings: Settings, manifests: Sequence[str]) -> dict[str, int]:
@@ -27,7 +56,8 @@ def publish(settings: Settings, manifests: Sequence[str]) -> dict[str, int]:
 
     Raises:
         ConfigError: if something is no manifest of this lake.
-        ContractError: if a manifest or a staged file is gone or does not add up.
+        ContractError: if a manifest was not approved, or it or a staged file is gone or does not
+            add up.
     """
     lake = Lake(settings)
     log = LandingLog(lake)
@@ -48,16 +78,23 @@ def publish(settings: Settings, manifests: Sequence[str]) -> dict[str, int]:
             if waiting and waiting[0] == seq:
                 waiting.pop(0)
         markers.append(marker)
+    if markers:
+        last = waiting[0] - 1 if waiting else max(int(marker["seq"]) for marker in markers)
+        log.advance_checkpoint(last)
     return ledger.total(markers)
 
 
 def staged_manifests(settings: Settings) -> list[str]:
     """Return a manifest for each unpublished batch that was staged, in order, up to the first gap.
 
-    Nothing is derived here, so no key is needed.
+    One that was approved, if there is any. Nothing is derived here, so no key is needed.
     """
     lake = Lake(settings)
     log = LandingLog(lake)
+
+    def approved(key: str) -> bool:
+        return lake.get(_approval_key(key)) is not None
+
     found = []
     for seq in log.unpublished():
         plan = log.planned(seq)
@@ -68,58 +105,85 @@ def staged_manifests(settings: Settings) -> list[str]:
         if not keys:
             logger.warning("waiting seq=%d because=not_staged", seq)
             break
-        found.append(lake.uri(keys[-1]))
+        found.append(lake.uri(next(filter(approved, keys), keys[-1])))
     return found
+
+
+def _approval_key(manifest_key: str) -> str:
+    return manifest_key.removesuffix("manifest.json") + "checked.json"
+
+
+def _approval(manifest: bytes) -> bytes:
+    return json.dumps({"manifest_sha256": hashlib.sha256(manifest).hexdigest()}).encode()
 
 
 def _seq(lake: Lake, uri: str) -> int:
     match = _MANIFEST_KEY.match(lake.key_of(uri))
     if match is None:
         raise ConfigError(
-            f"{uri} is no manifest; `land-api` and `land-dumps` print the ones there are."
+            f"{uri} is no manifest; `python -m ingestion land` prints the ones there are."
         )
     return int(match[1])
 
 
 def _publish(lake: Lake, log: LandingLog, seq: int, key: str) -> dict[str, Any]:
-    body = lake.get(key)
-    plan = log.planned(seq) if body is None else log.plan(seq, body)
-    if plan is None:
-        raise ContractError(
-            f"The manifest {lake.uri(key)} is gone. Run `python -m ingestion land-api`: it derives "
-            "the batch again."
-        )
+    plan = _EARLIER | (log.planned(seq) or _approved_plan(lake, log, seq, key))
     _check(plan, seq)
     for file in plan["files"]:
         lake.copy(file["src"], file["dst"], file["bytes"])
-    raw_files = [file for file in plan["files"] if file["kind"] == "raw"]
-    marker = log.mark(
-        {
-            "seq": seq,
-            "source": plan["source"],
-            "offered": plan["offered"],
-            "good": plan["good"],
-            "quarantined": plan["quarantined"],
-            "duplicate": plan["duplicate"],
-            "landed_at": plan["landed_at"],
-            "published_at": iso(milliseconds(datetime.now(UTC))),
-            "bytes": plan["bytes"],
-            "files": len(raw_files),
-            "key_fingerprints": plan["key_fingerprints"],
-            "event_days": plan["event_days"],
-            "arrival_days": plan["arrival_days"],
-        }
-    )
+    marker = log.mark(_marker(plan))
     logger.info(
-        "published seq=%d offered=%d good=%d quarantined=%d duplicate=%d bytes=%d",
+        "published seq=%d bytes=%d %s",
         seq,
-        marker["offered"],
-        marker["good"],
-        marker["quarantined"],
-        marker["duplicate"],
         marker["bytes"],
+        " ".join(f"{name}={marker[name]}" for name in ledger.COUNTS),
     )
     return marker
+
+
+def _approved_plan(lake: Lake, log: LandingLog, seq: int, key: str) -> dict[str, Any]:
+    body = lake.get(key)
+    if body is None:
+        raise ContractError(
+            f"The manifest {lake.uri(key)} is gone. Run `python -m ingestion land`: it derives "
+            "the batch again."
+        )
+    if lake.get(_approval_key(key)) != _approval(body):
+        raise ContractError(
+            f"The manifest {lake.uri(key)} was not checked, or is another one than was checked. "
+            f"Run `python -m expectations check-batch {lake.uri(key)}`, then publish again."
+        )
+    return log.plan(seq, body)
+
+
+def _marker(plan: dict[str, Any]) -> dict[str, Any]:
+    quarantined, replayed = plan["reasons"], plan["replayed_reasons"]
+    return {
+        "seq": plan["seq"],
+        "source": plan["source"],
+        **{name: plan[name] for name in ledger.COUNTS},
+        "landed_at": plan["landed_at"],
+        "published_at": iso(milliseconds(datetime.now(UTC))),
+        "bytes": plan["bytes"],
+        "files": sum(file["kind"] == "raw" for file in plan["files"]),
+        "key_fingerprints": sorted(plan["keys"]),
+        "event_days": plan["event_days"],
+        "arrival_days": plan["arrival_days"],
+        "supersedes": plan["supersedes"],
+        "reasons": [
+            {
+                "reason": reason,
+                "quarantined": quarantined.get(reason, 0),
+                "replayed": replayed.get(reason, 0),
+            }
+            for reason in sorted({*quarantined, *replayed})
+        ],
+        "keys": [
+            {"fingerprint": mark, "records": count} for mark, count in sorted(plan["keys"].items())
+        ],
+        "missing": [{"low": low, "high": high} for low, high in plan["missing"]],
+        "missing_ids": plan["missing_ids"],
+    }
 
 
 def _check(plan: dict[str, Any], seq: int) -> None:
@@ -129,11 +193,11 @@ def _check(plan: dict[str, Any], seq: int) -> None:
     if (
         plan["seq"] != seq
         or rows["raw"] != plan["good"]
-        or rows["quarantine"] != plan["quarantined"]
+        or rows["quarantine"] != plan["quarantined"] + plan["conflict"]
     ):
         raise ContractError(
             f"The plan of batch {seq} does not add up: its files hold {rows['raw']} good and "
             f"{rows['quarantine']} quarantined rows, its sums say {plan['good']} and "
-            f"{plan['quarantined']}. This is a bug; nothing of it was published."
+            f"{plan['quarantined'] + plan['conflict']}. This is a bug; nothing of it was published."
         )
     ledger.check(plan, f"the plan of batch {seq}")

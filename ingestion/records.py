@@ -6,7 +6,7 @@ No text of an exception is kept on the way: it may quote a plaintext.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -288,6 +288,40 @@ def derive(
     Raises:
         ContractError: if the arguments do not fit each other, or a row was lost or doubled: a bug.
     """
+    return _derive(decode, envelopes, rules, batch_seq, landed_at, fetched_at, conflict)
+
+
+def refuse(
+    envelopes: Sequence[object],
+    rules: Rules,
+    *,
+    batch_seq: int,
+    landed_at: int,
+    fetched_at: int | Sequence[int],
+    conflict: int = 0,
+) -> Derived:
+    """Refuse one batch unread, RESOURCE_LIMIT each; conflicts stay conflicts.
+
+    How far a record came that took the whole process with it is not known. The stage is the
+    token: what comes after it is read nowhere else than in that process.
+    """
+    return _derive(_unread, envelopes, rules, batch_seq, landed_at, fetched_at, conflict)
+
+
+def _unread(envelope: object, rules: Rules, fetched_at: int) -> Good | Refusal:
+    day = arrival_day(envelope, rules.clock, fetched_at)
+    return Refusal(Reason.RESOURCE_LIMIT, Stage.TOKEN, None, day)
+
+
+def _derive(
+    judge: Callable[[object, Rules, int], Good | Refusal],
+    envelopes: Sequence[object],
+    rules: Rules,
+    batch_seq: int,
+    landed_at: int,
+    fetched_at: int | Sequence[int],
+    conflict: int,
+) -> Derived:
     times = [fetched_at] * len(envelopes) if isinstance(fetched_at, int) else fetched_at
     if len(times) != len(envelopes) or not 0 <= conflict <= len(envelopes):
         raise ContractError(
@@ -304,7 +338,7 @@ def derive(
     first_conflict = len(envelopes) - conflict
     for place, (envelope, now) in enumerate(zip(envelopes, times, strict=True)):
         is_conflict = place >= first_conflict
-        result = _conflict(envelope, rules, now) if is_conflict else decode(envelope, rules, now)
+        result = _conflict(envelope, rules, now) if is_conflict else judge(envelope, rules, now)
         if isinstance(result, Good):
             rows.setdefault(result.event_day, []).append(result.columns)
             good_days[result.arrival_day] += 1

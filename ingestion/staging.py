@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion import ledger
-from ingestion.commit import Header, LandingLog
+from ingestion.commit import LandingLog
+from ingestion.headers import Header
 from ingestion.keys import KeyRing
 from ingestion.lake import Lake
+from ingestion.ledger import IdRanges
 from ingestion.privacy import Pseudonyms
-from ingestion.records import Rules, derive
+from ingestion.records import Derived, Rules, derive
 from ingestion.settings import Settings
 from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS, SOURCE
 from ingestion.times import SourceClock, iso, sql
@@ -46,7 +48,7 @@ class Deriver:
     """Decodes batches by the rules of one set of settings."""
 
     def __init__(self, settings: Settings) -> None:
-        ring = KeyRing.from_file(settings.fernet_keys_file)
+        ring = KeyRing.of(settings)
         pseudonyms = Pseudonyms.from_file(settings.pseudonym_key_file)
         clock = SourceClock(settings.source_time_zone, settings.source_false_z)
         self.rules = Rules(ring, pseudonyms, clock)
@@ -59,6 +61,7 @@ class Deriver:
             settings.source_time_zone,
             str(settings.source_false_z),
         )
+        self._is_consecutive = settings.source_consecutive_ids
         self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         """Changes when the same envelopes may give other rows: new code, new keys, another zone."""
 
@@ -83,32 +86,24 @@ class Deriver:
             self.rules,
             batch_seq=seq,
             landed_at=header.fetched_at,
-            fetched_at=header.fetched_at,
+            fetched_at=header.fetched_times(),
+            conflict=header.conflict,
         )
-        good = sum(table.num_rows for table in derived.raw.values())
         sums = {
             "offered": header.offered,
-            "good": good,
-            "quarantined": derived.quarantine.num_rows,
+            "good": sum(table.num_rows for table in derived.raw.values()),
+            "quarantined": derived.quarantine.num_rows - header.conflict,
             "duplicate": header.duplicate,
+            "conflict": header.conflict,
+            "replayed": header.replayed,
         }
         ledger.check(sums, f"batch {seq}")
-        arrival_days = ledger.balance(header.days, derived.good_days, derived.quarantined_days, seq)
+        arrival_days = ledger.balance(
+            header.days, derived.good_days, derived.quarantined_days, derived.conflict_days, seq
+        )
         nonce = uuid.uuid4().hex
         folder = f"staging/{SOURCE}/{seq:012d}/{nonce}"
-        files = []
-        for day, table in derived.raw.items():
-            target = f"{ACCESS_LOGS.prefix}dt={day}/seq={seq:012d}-0.parquet"
-            files.append(
-                _write(lake, table, f"{folder}/dt={day}-0.parquet", target)
-                | {"kind": "raw", "dt": day}
-            )
-        if derived.quarantine.num_rows:
-            target = f"{QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet"
-            files.append(
-                _write(lake, derived.quarantine, f"{folder}/quarantine.parquet", target)
-                | {"kind": "quarantine", "dt": None}
-            )
+        files = _write_all(lake, derived, seq, folder)
         key = f"{folder}/manifest.json"
         manifest = {
             "manifest": key,
@@ -119,23 +114,41 @@ class Deriver:
             "landed_at": iso(header.fetched_at),
             **sums,
             "reasons": derived.reasons,
+            "replayed_reasons": header.replayed_reasons,
+            "supersedes": header.supersedes,
             "bytes": sum(file["bytes"] for file in files if file["kind"] == "raw"),
             "files": files,
-            "key_fingerprints": list(derived.key_fingerprints),
-            "event_days": [_event_day(day, table) for day, table in derived.raw.items()],
+            "keys": derived.keys,
+            "event_days": _event_days(derived, [log.marked(seq) for seq in header.supersedes]),
             "arrival_days": arrival_days,
+            "missing": header.missing,
+            "missing_ids": IdRanges(header.settled).missing() if self._is_consecutive else None,
         }
         # Last: a folder without a manifest is an attempt that was cut short.
         lake.put(key, json.dumps(manifest, separators=(",", ":")).encode(), "application/json")
         logger.info(
-            "staged seq=%d good=%d quarantined=%d files=%d %s",
+            "staged seq=%d good=%d quarantined=%d conflict=%d files=%d %s",
             seq,
-            good,
-            derived.quarantine.num_rows,
+            sums["good"],
+            sums["quarantined"],
+            sums["conflict"],
             len(files),
             _spelled(derived.reasons),
         )
         return key
+
+
+def _write_all(lake: Lake, derived: Derived, seq: int, folder: str) -> list[dict[str, Any]]:
+    files = []
+    for day, table in derived.raw.items():
+        target = f"{ACCESS_LOGS.prefix}dt={day}/seq={seq:012d}-0.parquet"
+        written = _write(lake, table, f"{folder}/dt={day}-0.parquet", target)
+        files.append(written | {"kind": "raw", "dt": day})
+    if derived.quarantine.num_rows:
+        target = f"{QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet"
+        written = _write(lake, derived.quarantine, f"{folder}/quarantine.parquet", target)
+        files.append(written | {"kind": "quarantine", "dt": None})
+    return files
 
 
 def _write(lake: Lake, table: pa.Table, key: str, target: str) -> dict[str, Any]:
@@ -159,6 +172,19 @@ def _write(lake: Lake, table: pa.Table, key: str, target: str) -> dict[str, Any]
         "bytes": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
     }
+
+
+def _event_days(derived: Derived, replaced: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the batch touches per event day, the days of the batches it replaces included.
+
+    Those become dirty even where no row is left on them, or readers would keep the old numbers.
+    """
+    days = {day: _event_day(day, table) for day, table in derived.raw.items()}
+    for old in (day for marker in replaced for day in marker["event_days"]):
+        day = days.setdefault(old["dt"], {**old, "rows": 0})
+        day["first_at"] = min(day["first_at"], old["first_at"])
+        day["last_at"] = max(day["last_at"], old["last_at"])
+    return [days[day] for day in sorted(days)]
 
 
 def _event_day(day: str, table: pa.Table) -> dict[str, Any]:

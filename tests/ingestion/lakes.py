@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingestion import Settings, approve, publish
 from ingestion.errors import ContractError, LakeUnavailable
 from ingestion.lake import Lake
 
@@ -96,6 +97,13 @@ class DyingLake(MemoryLake):
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         return self._step("keys", prefix, after)
+
+
+def publish_checked(settings: Settings, manifests: list[str]) -> dict[str, int]:
+    """Publish as after a green check."""
+    for manifest in manifests:
+        approve(settings, manifest)
+    return publish(settings, manifests)
 
 
 def raw_rows(lake: Lake) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import ingestion.__main__ as cli
-from ingestion import Settings
+import ingestion.status
+from ingestion import Settings, approve
 from tests.ingestion.envelopes import envelope
 from tests.ingestion.lakes import MemoryLake
 from tests.ingestion.sources import body, page, serving
@@ -18,7 +19,8 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setattr(cli, "Lake", memory_lake)
+    for module in (cli, ingestion.status):
+        monkeypatch.setattr(module, "Lake", memory_lake)
 
     made = make_settings()
     base = {
@@ -37,32 +39,33 @@ def run(
     return run
 
 
-def test_land_publish_and_status(run: Callable, fernet_key: str, tmp_path: Path):
+def test_land_publish_and_status(
+    run: Callable, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path
+):
+    settings = make_settings()
     dump = tmp_path / "dump"
     dump.write_text("".join(json.dumps(envelope(fernet_key, n)) + "\n" for n in (1, 2, 4)))
 
-    code, manifests, _ = run("land-dumps", str(dump))
+    code, manifests, _ = run("land", str(dump))
     assert code == 0
     assert manifests.startswith("s3://memory/staging/access_logs/000000000001/")
+    assert run("publish")[0] == 1  # nobody has checked it
+    approve(settings, manifests.strip())
     assert json.loads(run("publish", "--json")[1])["good"] == 3
-    assert run("publish", *manifests.split())[1].startswith("batches=1 offered=3 good=3")
-    assert json.loads(run("status", "--json")[1]) == {
-        "head": 1,
-        "unpublished": [],
-        "highest_id": 4,
-        "missing_ids": 1,
-        "batches": 1,
-        "offered": 3,
-        "good": 3,
-        "quarantined": 0,
-        "duplicate": 0,
-    }
-    assert run("land-dumps", str(dump))[1] == "nothing to publish\n"
+    assert run("publish", *manifests.split())[1].split()[:4] == ["batches", "1", "offered", "3"]
+    stands = json.loads(run("status", "--json")[1])
+    assert stands["head"] == stands["published"] == 1
+    assert stands["unpublished"] == []
+    assert (stands["lowest_id"], stands["highest_id"]) == (1, 4)
+    assert (stands["missing_ids"], stands["missing_ranges"]) == (1, [[3, 3]])
+    assert (stands["offered"], stands["good"], stands["quarantined_now"]) == (3, 3, 0)
+    assert list(stands["keys"].values()) == [3]
+    assert run("land", str(dump))[1] == "nothing to publish\n"
 
 
 def test_land_api_takes_the_window(run: Callable, fernet_key: str):
     with serving(page([envelope(fernet_key, 1)])) as (url, _):
-        code, out, _ = run("land-api", "--json", SOURCE_URL=url)
+        code, out, _ = run("land", "--json", SOURCE_URL=url)
 
     assert code == 0
     assert len(json.loads(out)["manifests"]) == 1
@@ -70,7 +73,7 @@ def test_land_api_takes_the_window(run: Callable, fernet_key: str):
 
 def test_what_a_retry_may_cure_is_one_line_and_exit_75(run: Callable):
     with serving(body(b"<html>", Content_Type="text/html")) as (url, _):
-        code, out, err = run("land-api", SOURCE_URL=url)
+        code, out, err = run("land", SOURCE_URL=url)
 
     assert (code, out) == (75, "")
     assert err.splitlines()[-1].startswith("error: ")
@@ -78,7 +81,7 @@ def test_what_a_retry_may_cure_is_one_line_and_exit_75(run: Callable):
 
 def test_what_it_may_not_is_one_line_and_exit_1(run: Callable, tmp_path: Path):
     for arguments in (
-        ("land-dumps", str(tmp_path / "absent")),
+        ("land", str(tmp_path / "absent")),
         ("publish", "s3://elsewhere/manifest.json"),
         ("publish", "s3://memory/raw/manifest.json"),
         ("publish", "manifest.json"),

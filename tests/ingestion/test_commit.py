@@ -10,12 +10,42 @@ import pytest
 from cryptography.fernet import Fernet
 
 import ingestion.landing
-from ingestion import ContractError, LakeUnavailable, Settings, land_api, land_dumps, publish
-from ingestion.commit import Candidate, LandingLog, Offered
+from ingestion import ContractError, LakeUnavailable, Settings, land_api, land_dumps
+from ingestion.commit import LandingLog
+from ingestion.headers import Header
+from ingestion.proposals import Candidate, Offered, propose
+from ingestion.staging import Deriver
 from tests.ingestion.conftest import place_lake
 from tests.ingestion.envelopes import STRANGER, envelope, judge, plaintext, population, seal
-from tests.ingestion.lakes import DyingLake, Killed, MemoryLake, quarantine_rows, raw_rows
+from tests.ingestion.lakes import (
+    DyingLake,
+    Killed,
+    MemoryLake,
+    publish_checked,
+    quarantine_rows,
+    raw_rows,
+)
 from tests.ingestion.sources import page, serving
+
+
+Append = Callable[..., Header]
+
+
+@pytest.fixture
+def append(make_settings: Callable[..., Settings]) -> Append:
+    """Append envelopes (a text stands for one without an id, known by that text) to a log."""
+    rules = Deriver(make_settings()).rules
+
+    def append(log: LandingLog, *envelopes: dict | str) -> Header:
+        made = Candidate("api", "run", 1_763_000_000_000, is_consecutive=True)
+        for each in envelopes:
+            key = each if isinstance(each, str) else each["recordId"]
+            made.records.append(Offered(key, each, "2026-11-19"))
+        header = log.append(lambda head: propose(head, made, rules))
+        assert header is not None
+        return header
+
+    return append
 
 
 def write(path: Path, items: list) -> str:
@@ -24,7 +54,7 @@ def write(path: Path, items: list) -> str:
 
 
 def run(settings: Settings, uri: str) -> dict[str, int]:
-    return publish(settings, land_dumps(settings, uri))
+    return publish_checked(settings, land_dumps(settings, uri))
 
 
 def state(lake: MemoryLake) -> tuple[Counter, Counter]:
@@ -64,6 +94,8 @@ def test_a_run_lands_what_the_oracle_says_and_a_second_changes_nothing(
         "good": raw.total(),
         "quarantined": refused.total(),
         "duplicate": 0,
+        "conflict": 0,
+        "replayed": 0,
     }
     assert again == dict.fromkeys(sums, 0)
     assert memory_lake.objects == before
@@ -160,7 +192,7 @@ def test_racing_runs_with_overlapping_windows_take_each_record_once(
         thread.start()
     for thread in threads:
         thread.join(60)
-    publish(settings, land_dumps(settings, uris[0]))
+    publish_checked(settings, land_dumps(settings, uris[0]))
 
     assert failures == []
     assert state(memory_lake) == expected(items, [fernet_key])
@@ -191,8 +223,8 @@ def test_the_loser_of_a_race_adopts_the_plan_of_the_winner(
     with monkeypatch.context() as patch:
         patch.setattr(LandingLog, "mark", die)  # all copied, nothing marked
         with pytest.raises(Killed):
-            publish(lacking, old)
-    publish(knowing, new)
+            publish_checked(lacking, old)
+    publish_checked(knowing, new)
 
     # Without CAS-2, record 2 would be in quarantine by the first and in raw by the second.
     assert state(memory_lake) == (Counter([1]), Counter([("2", "TOKEN_UNKNOWN_KEY")]))
@@ -205,9 +237,9 @@ def test_a_batch_behind_an_unpublished_one_waits(
     land_dumps(settings, write(tmp_path / "a", [envelope(fernet_key, 1)]))
     manifests = land_dumps(settings, write(tmp_path / "b", [envelope(fernet_key, 2)]))
 
-    assert publish(settings, manifests[1:])["batches"] == 0
+    assert publish_checked(settings, manifests[1:])["batches"] == 0
     assert raw_rows(memory_lake) == []
-    assert publish(settings, manifests)["batches"] == 2
+    assert publish_checked(settings, manifests)["batches"] == 2
     assert state(memory_lake)[0] == Counter([1, 2])
 
 
@@ -226,7 +258,7 @@ def test_publish_is_counted_the_same_when_it_is_repeated(
     settings = make_settings()
     manifests = land_dumps(settings, write(tmp_path / "a", [envelope(fernet_key, 1)]))
 
-    assert publish(settings, manifests) == publish(settings, manifests)
+    assert publish_checked(settings, manifests) == publish_checked(settings, manifests)
 
 
 def test_recover_derives_again_when_a_key_has_arrived_before_the_check_passed(
@@ -238,7 +270,7 @@ def test_recover_derives_again_when_a_key_has_arrived_before_the_check_passed(
     land_dumps(settings, uri)
 
     settings.fernet_keys_file.write_text(f"{other}  # new\n{fernet_key}\n")
-    publish(settings, land_dumps(settings, uri))
+    publish_checked(settings, land_dumps(settings, uri))
 
     assert state(memory_lake) == (Counter([1, 2]), Counter())
 
@@ -292,8 +324,8 @@ def test_a_record_without_an_id_is_quarantined_once_however_often_it_is_offered(
 
     with serving(page(offer()), page(offer())) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        publish(settings, land_api(settings))
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     (row,) = quarantine_rows(memory_lake)
     assert row["reason"] == "ID_MISSING"
@@ -327,55 +359,40 @@ def test_the_log_notices_an_entry_that_was_changed(
 
 
 def test_the_log_notices_records_that_were_changed(
-    memory_lake: MemoryLake, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path
+    memory_lake: MemoryLake, append: Append, fernet_key: str
 ):
-    log = LandingLog(memory_lake)
-    candidate = Candidate("dumps", "run", 1_763_000_000_000)
-    candidate.records.append(Offered(1, envelope(fernet_key, 1), "2026-11-19"))
-    header = log.append(candidate)
-    assert header is not None
+    header = append(LandingLog(memory_lake), envelope(fernet_key, 1))
     memory_lake.objects[header.body] = b"[]"
 
     with pytest.raises(ContractError, match="gone or changed"):
-        log.envelopes(header)
+        LandingLog(memory_lake).envelopes(header)
 
 
 def test_append_leaves_out_what_a_winner_took_in_between(
-    memory_lake: MemoryLake, fernet_key: str, monkeypatch: pytest.MonkeyPatch
+    memory_lake: MemoryLake, append: Append, fernet_key: str, monkeypatch: pytest.MonkeyPatch
 ):
-    def candidate(*ids: int) -> Candidate:
-        made = Candidate("api", "run", 1_763_000_000_000)
-        made.records += [Offered(i, envelope(fernet_key, i), "2026-11-19") for i in ids]
-        return made
-
     log, twin = LandingLog(memory_lake), LandingLog(memory_lake)
     create = memory_lake.create
 
     def create_behind_the_twin(key: str, body: bytes) -> bool:
         monkeypatch.setattr(memory_lake, "create", create)
-        twin.append(candidate(2, 3))
+        append(twin, *(envelope(fernet_key, i) for i in (2, 3)))
         return create(key, body)
 
     monkeypatch.setattr(memory_lake, "create", create_behind_the_twin)
-    header = log.append(candidate(1, 2))
+    header = append(log, *(envelope(fernet_key, i) for i in (1, 2)))
 
-    assert header is not None
     assert (header.seq, header.new, header.duplicate) == (2, 1, 1)
     assert header.settled == [[1, 3]]
     assert [e["recordId"] for e in log.envelopes(header)] == [1]
 
 
-def test_append_leaves_out_a_record_without_an_id_that_a_winner_took(memory_lake: MemoryLake):
-    def candidate(*keys: str) -> Candidate:
-        made = Candidate("api", "run", 1_763_000_000_000)
-        made.records += [Offered(key, {"data": key}, "2026-11-19") for key in keys]
-        return made
+def test_append_leaves_out_a_record_without_an_id_that_a_winner_took(
+    memory_lake: MemoryLake, append: Append
+):
+    first = append(LandingLog(memory_lake), "sha256:a", "sha256:b")
+    second = append(LandingLog(memory_lake), "sha256:b", "sha256:c")
 
-    first = LandingLog(memory_lake).append(candidate("sha256:a", "sha256:b"))
-    second = LandingLog(memory_lake).append(candidate("sha256:b", "sha256:c"))
-
-    assert first is not None
-    assert second is not None
     assert (first.new, second.new, second.duplicate) == (2, 1, 1)
     assert second.unidentified == ["sha256:a", "sha256:b", "sha256:c"]
 

@@ -15,10 +15,9 @@ from ingestion import (
     SourceUnavailable,
     land_api,
     land_dumps,
-    publish,
 )
 from tests.ingestion.envelopes import STRANGER, envelope, seal
-from tests.ingestion.lakes import MemoryLake, quarantine_rows, raw_rows
+from tests.ingestion.lakes import MemoryLake, publish_checked, quarantine_rows, raw_rows
 from tests.ingestion.sources import body, cursor, page, serving
 
 
@@ -33,8 +32,8 @@ def test_land_api_takes_a_window_and_then_only_what_is_new(
 
     with serving(page(items[:50]), page(items[10:])) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        first = publish(settings, land_api(settings))
-        second = publish(settings, land_api(settings))
+        first = publish_checked(settings, land_api(settings))
+        second = publish_checked(settings, land_api(settings))
 
     assert (first["good"], first["duplicate"]) == (50, 0)
     assert (second["good"], second["duplicate"]) == (10, 40)
@@ -46,7 +45,7 @@ def test_land_api_commits_nothing_when_nothing_is_new(
 ):
     with serving(page([envelope(fernet_key, 1)])) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
         before = dict(memory_lake.objects)
 
         assert land_api(settings) == []
@@ -66,10 +65,10 @@ def test_land_api_follows_a_cursor_and_goes_on_behind_what_it_has(
     with serving(cursor(items, most=40)) as (url, asked):
         settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
         manifests = land_api(settings)
-        publish(settings, manifests)
+        publish_checked(settings, manifests)
         items += [envelope(fernet_key, number) for number in range(251, 261)]
         asked.clear()
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert len(manifests) == 3
     assert ids(memory_lake) == list(range(1, 261))
@@ -84,10 +83,10 @@ def test_land_api_gets_an_id_that_appears_behind_a_higher_one(
 
     with serving(cursor(items)) as (url, asked):
         settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
         items.append(envelope(fernet_key, late))
         asked.clear()
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert ids(memory_lake) == list(range(1, 151))
     assert "after" not in asked[0] or int(asked[0]["after"]) < late
@@ -107,7 +106,7 @@ def test_land_dumps_gathers_small_files_and_cuts_large_ones(
 
     settings = make_settings()
     manifests = land_dumps(settings, str(tmp_path))
-    sums = publish(settings, manifests)
+    sums = publish_checked(settings, manifests)
 
     assert sums["good"] == 120
     assert len(manifests) == 3
@@ -127,7 +126,7 @@ def test_land_dumps_lands_the_other_files_of_a_folder_with_a_corrupt_one(
 
     with pytest.raises(ContractError) as caught:
         land_dumps(settings, str(tmp_path))
-    publish(settings, land_dumps(settings, str(tmp_path / "a.gz")))
+    publish_checked(settings, land_dumps(settings, str(tmp_path / "a.gz")))
 
     assert "b.gz is damaged or cut" in str(caught.value)
     assert "d is no dump" in str(caught.value)
@@ -143,7 +142,7 @@ def test_land_dumps_quarantines_a_bad_line_and_publishes_all_others(
     (tmp_path / "dump").write_bytes(b"\n".join(lines) + b"\n\n")
     settings = make_settings()
 
-    sums = publish(settings, land_dumps(settings, str(tmp_path / "dump")))
+    sums = publish_checked(settings, land_dumps(settings, str(tmp_path / "dump")))
 
     assert (sums["offered"], sums["good"], sums["quarantined"]) == (9, 5, 4)
     reasons = Counter(row["reason"] for row in quarantine_rows(memory_lake))
@@ -164,7 +163,7 @@ def test_a_wrong_key_ring_is_an_error_and_takes_nothing(
         settings.fernet_keys_file.write_text(
             "c3RyYW5nZXItc3RyYW5nZXItc3RyYW5nZXItc3RyYW4=\n" + fernet_key
         )
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert fernet_key not in str(caught.value)
     assert ids(memory_lake) == list(range(20))
@@ -177,7 +176,7 @@ def test_a_minority_under_an_unknown_key_goes_to_quarantine(
 
     with serving(page(items)) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        sums = publish(settings, land_api(settings))
+        sums = publish_checked(settings, land_api(settings))
 
     assert (sums["good"], sums["quarantined"]) == (1, 30)
     assert {row["reason"] for row in quarantine_rows(memory_lake)} == {"TOKEN_UNKNOWN_KEY"}
@@ -205,7 +204,7 @@ def test_an_answer_in_html_takes_nothing_and_the_next_run_goes_on(
         with pytest.raises(SourceUnavailable, match="27 bytes of HTML"):
             land_api(settings)
         assert memory_lake.objects == {}
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert ids(memory_lake) == [1]
 
@@ -226,7 +225,7 @@ def test_a_plaintext_that_is_code_is_quarantined_and_not_run(
 
     with serving(page(items)) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert ids(memory_lake) == [2]
     assert [row["reason"] for row in quarantine_rows(memory_lake)] == ["PLAINTEXT_SYNTAX"]
@@ -241,7 +240,7 @@ def test_one_absurdly_deep_element_does_not_cost_the_page(
 
     with serving(body(f"[{deep}, {good}, {deep}]".encode())) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        sums = publish(settings, land_api(settings))
+        sums = publish_checked(settings, land_api(settings))
 
     assert (sums["good"], sums["quarantined"], sums["duplicate"]) == (1, 1, 1)
 
@@ -265,7 +264,7 @@ def test_a_batch_that_cannot_be_derived_does_not_keep_new_records_from_being_tak
             land_api(settings)
         memory_lake.objects[lost] = kept
         manifests = land_api(settings)
-        sums = publish(settings, manifests)
+        sums = publish_checked(settings, manifests)
 
     assert len(manifests) == 2
     assert (sums["good"], sums["duplicate"]) == (4, 2)
@@ -280,7 +279,7 @@ def test_key_rotation_in_the_middle_of_a_page_is_no_event(
     with serving(page(items)) as (url, _):
         settings = make_settings(SOURCE_URL=url)
         settings.fernet_keys_file.write_text(f"{new}\n{fernet_key}\n")
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert len({row["key_fingerprint"] for row in raw_rows(memory_lake)}) == 2
 
@@ -292,7 +291,7 @@ def test_token_and_envelope_reach_quarantine_as_they_came(
 
     with serving(page([item])) as (url, _):
         settings = make_settings(SOURCE_URL=url)
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     (row,) = quarantine_rows(memory_lake)
     assert json.loads(row["envelope"]) == item

@@ -39,23 +39,25 @@ def test_cursor_starts_below_every_gap_within_the_late_horizon(ranges: list, sta
 def test_balance_has_a_row_per_day_and_refuses_a_sum_that_is_off():
     days = [{"arrived_date": "2026-01-02", "offered": 5, "duplicate": 2}]
 
-    (row,) = balance(days, {"2026-01-02": 2}, {"2026-01-02": 1}, seq=1)
+    (row,) = balance(days, {"2026-01-02": 2}, {"2026-01-02": 1}, {}, seq=1)
 
     assert (row["offered"], row["good"], row["quarantined"], row["duplicate"]) == (5, 2, 1, 2)
     with pytest.raises(ContractError, match="batch 1, arrival day 2026-01-02"):
-        balance(days, {"2026-01-02": 3}, {"2026-01-02": 1}, seq=1)
+        balance(days, {"2026-01-02": 3}, {"2026-01-02": 1}, {}, seq=1)
     with pytest.raises(ContractError, match="arrival day 2026-01-03"):
-        balance(days, {"2026-01-02": 3, "2026-01-03": 1}, {}, seq=1)
+        balance(days, {"2026-01-02": 3, "2026-01-03": 1}, {}, {}, seq=1)
 
 
 def test_check_and_total_count():
-    row = {"offered": 3, "good": 1, "quarantined": 1, "duplicate": 1}
+    row = {"offered": 3, "good": 1, "quarantined": 2, "duplicate": 1, "conflict": 1, "replayed": 2}
 
     check(row, "here")
     assert total([row, row]) == {
         "batches": 2,
         "offered": 6,
         "good": 2,
-        "quarantined": 2,
+        "quarantined": 4,
         "duplicate": 2,
+        "conflict": 2,
+        "replayed": 4,
     }
