@@ -1,43 +1,48 @@
-"""The log API: pages of envelopes, by window or by cursor. Knows HTTP, and neither keys nor lake.
+"""The log API: pages of envelopes, by window or by cursor. Knows paging, and neither keys nor lake.
 
-An answer is taken whole or not at all: what is late, cut, too large, no JSON or no array raises,
-and nothing of that page is kept.
+An answer is taken whole or not at all. The first one tells whether the address is right: if it is
+no page, that is said at once. Behind a good page, a bad one is a passing fault and asked for again.
+
+A cursor is always a number that we counted, sent to the address that the settings name: no link,
+address or total that a server sends is read, so it can lead us neither elsewhere nor in a circle.
 """
 
-import email.utils
+import contextlib
 import hashlib
 import logging
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.reasons import Reason
 from ingestion.records import record_id
 from ingestion.settings import Settings
+from ingestion.sources.answers import Again, Answer, Line, TooLarge, Unanswered
 from ingestion.sources.envelopes import Broken, parse_array
+from ingestion.sources.patience import ATTEMPTS, Patience
 from ingestion.times import SourceClock
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 10_000
-"""Pages of one run; the next run goes on where this one stopped."""
+MAX_RUN_SECONDS = 1_800.0
+"""Of one run, looked at between two requests; the next run goes on where this one stopped."""
 
-_TIMEOUT = urllib3.Timeout(connect=5, read=30)
-_DEADLINE_SECONDS = 120
-"""For one whole answer: a server that sends a byte now and then passes every read timeout."""
+MAX_VALUES = 1_000_000
+"""JSON values of one answer: two bytes of text can become a hundred of memory."""
 
-_WAITS_SECONDS = (0.5, 1.0, 2.0)
-_MAX_WAIT_SECONDS = 30.0
-"""A Retry-After beyond this is cut: the scheduler's next run waits better than a busy worker."""
+MAX_PAGES_WITHOUT_IDS = 10
+"""In a row; then a person has to look at the source."""
 
 _DAY_MILLISECONDS = 86_400_000
+
+_KINDS = frozenset(
+    f"application/{kind}" for kind in ("json", "x-ndjson", "xml", "octet-stream", "gzip")
+) | frozenset(f"text/{kind}" for kind in ("html", "plain", "csv", "xml"))
+"""Media types that a message may name; a server can write anything there."""
 
 _REMEDIES = {
     401: "Put a valid bearer token into the file that SOURCE_TOKEN_FILE names.",
@@ -59,6 +64,8 @@ class Page:
     last_id: int | None = None
     span_seconds: float | None = None
     """Between the first and the last arrival; None where fewer than two records say when."""
+    id_count: int = 0
+    """How many records have an id that identifies them."""
 
 
 def polling_interval(span_seconds: float | None) -> int | None:
@@ -90,53 +97,211 @@ def span(envelopes: list[object], clock: SourceClock) -> float | None:
     return (max(near) - min(near)) / 1_000 if len(near) > 1 else None
 
 
-def read(
-    settings: Settings, start: int | None, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Page]:
+def read(settings: Settings, start: int | None, patience: Patience | None = None) -> Iterator[Page]:
     """Yield the pages that the source has to offer, in its order; ``start`` is for cursors only.
+
+    Reading by cursor ends with an empty page, with a page shorter than one before it (or a busy
+    source would be followed for ever), or at a cap. What a server holds back behind such a page
+    is not lost: the next run asks for it again, from the same place.
 
     Raises:
         ConfigError: if the source refuses us, so that a retry would too.
         SourceUnavailable: if it does not answer, or answers with anything but an array.
     """
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    if settings.source_token_file is not None:
-        headers["Authorization"] = f"Bearer {_token(settings)}"
-    with urllib3.PoolManager(maxsize=1, retries=False, timeout=_TIMEOUT) as pool:
-        clock = SourceClock(settings.source_time_zone, settings.source_false_z)
-        client = _Client(pool, settings.source_url, headers, clock, sleep)
+    with contextlib.closing(Line(settings.source_url)) as line:
+        client = _Client(settings, line, patience or Patience())
         if settings.source_paging == "window":
             yield client.page(None, {})
-            return
-        yield from _follow(client, start, settings.source_page_limit)
+        else:
+            yield from _follow(client, start, settings.source_page_limit)
 
 
 def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]:
-    longest = 0
-    for _ in range(MAX_PAGES):
+    longest = pages = without_ids = 0
+    stop = "page_cap"
+    while pages < MAX_PAGES:
         query = {"limit": str(limit)}
         if cursor is not None:
             query["after"] = str(cursor)
-        page = client.page(cursor, query)
+        try:
+            page = client.page(cursor, query)
+        except _TooLarge:
+            if limit == 1:
+                raise
+            limit, longest = max(1, limit // 10), 0
+            logger.warning("shrinking source=api limit=%d because=too_large", limit)
+            continue
+        except _OutOfTime:
+            if not pages:
+                raise
+            stop = "time_cap"
+            break
         if not page.envelopes:
             return
-        if page.last_id is None or (cursor is not None and page.last_id <= cursor):
-            raise SourceUnavailable(
-                f"{client.url} was asked for records after {cursor} and brought none of them. "
-                "If it does not page by ?after=, set SOURCE_PAGING=window."
-            )
         yield page
-        cursor = page.last_id
-        # A page shorter than one before it was the last; a server may cap `limit` lower.
+        pages += 1
+        if page.last_id is not None and (cursor is None or page.last_id > cursor):
+            cursor, without_ids = page.last_id, 0
+        else:
+            # Nothing here says how far we are. But n records behind the cursor have n different
+            # ids above it, so the last of them is cursor + n at least: going on from there
+            # overtakes nothing, and spoiled ids do not block what stands behind them.
+            cursor = (-1 if cursor is None else cursor) + len(page.envelopes) - page.id_count
+            without_ids += 1
         if len(page.envelopes) < longest:
             return
         longest = max(longest, len(page.envelopes))
-    logger.warning("stopped source=api pages=%d reason=page_cap", MAX_PAGES)
+        if without_ids == MAX_PAGES_WITHOUT_IDS:
+            stop = "no_ids"
+            break
+    logger.warning("stopped early source=api pages=%d because=%s", pages, stop)
 
 
-def _token(settings: Settings) -> str:
-    path = settings.source_token_file
-    assert path is not None
+class _TooLarge(SourceUnavailable):
+    pass
+
+
+class _OutOfTime(SourceUnavailable):
+    pass
+
+
+class _Client:
+    """Asks for pages until it has them, or says why it has not."""
+
+    def __init__(self, settings: Settings, line: Line, patience: Patience) -> None:
+        parts = urlsplit(settings.source_url)
+        self._name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self._line = line
+        self._patience = patience
+        self._end = patience.monotonic() + MAX_RUN_SECONDS
+        self._clock = SourceClock(settings.source_time_zone, settings.source_false_z)
+        self._token_file = settings.source_token_file
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        self._had_a_page = False
+        self._authorize()
+
+    def page(self, cursor: int | None, query: dict[str, str]) -> Page:
+        """Return a page; ``_TooLarge`` and ``_OutOfTime`` beside what ``read`` raises."""
+        if self._had_a_page and self._patience.monotonic() >= self._end:
+            raise _OutOfTime(f"{self._name} was read for {MAX_RUN_SECONDS:g} s.")
+        has_authorized_again = False
+        for attempt in range(ATTEMPTS):
+            outcome = self._outcome(cursor, query)
+            if isinstance(outcome, Page):
+                self._had_a_page = True
+                return outcome
+            times = f", {attempt + 1} times" if attempt else ""
+            error, advice, again = outcome.error, outcome.advice, outcome.again
+            if again == "behind a page" and self._had_a_page:
+                error, again = SourceUnavailable, "always"
+                advice = "Pages before it were good, so this may pass: run again later."
+            elif again == "with a new token" and not has_authorized_again:
+                # It may have been replaced while we ran, or is being replaced just now.
+                has_authorized_again, again = True, "always"
+            message = f"{self._name} {outcome.seen}{times}. {advice}"
+            if isinstance(outcome, TooLarge):
+                raise _TooLarge(message)
+            if again != "always" or attempt + 1 == ATTEMPTS:
+                raise error(message)
+            pause = self._patience.seconds(attempt, outcome.wait)
+            if self._patience.monotonic() + pause >= self._end:
+                raise _OutOfTime(message)
+            logger.warning("waiting source=api seconds=%.1f because=%r", pause, outcome.seen)
+            self._patience.sleep(pause)
+            if has_authorized_again:
+                self._authorize()
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _authorize(self) -> None:
+        if self._token_file is not None:
+            self._headers["Authorization"] = f"Bearer {_token(self._token_file)}"
+
+    def _outcome(self, cursor: int | None, query: dict[str, str]) -> Page | Unanswered:
+        # An exception of a parser holds the text that it failed on, so none of them may become
+        # the context of what is raised: failures are values up to here.
+        try:
+            answer = self._line.get(query, self._headers)
+            _check_status(answer)
+            page = self._parsed(answer, cursor)
+        except Unanswered as unanswered:
+            return unanswered
+        is_behind = page.last_id is None or (cursor is not None and page.last_id <= cursor)
+        if cursor is not None and is_behind and page.id_count == len(page.envelopes) > 0:
+            return Unanswered(
+                f"was asked for records after {cursor} and brought none of them",
+                "If it does not page by ?after=, set SOURCE_PAGING=window.",
+                again="behind a page",
+            )
+        return page
+
+    def _parsed(self, answer: Answer, cursor: int | None) -> Page:
+        body = answer.body
+        seen = f"answered with {len(body):,} bytes of {_kind(answer)}"
+        if answer.kind not in ("", "application/json") and not answer.kind.endswith("+json"):
+            raise Unanswered(
+                f"{seen} where a JSON array was expected",
+                "Is SOURCE_URL the log API itself, not a login or error page?",
+                again="behind a page",
+            )
+        # Every value but the first stands behind one of these, or behind another value's.
+        if body.count(b",") + body.count(b":") + body.count(b"[") > MAX_VALUES:
+            raise TooLarge(f"answered with more than {MAX_VALUES:,} values")
+        try:
+            # Whatever charset the header claims: JSON is UTF-8, and what is not is refused.
+            envelopes = parse_array(body.decode("utf-8-sig"))
+        except Broken as broken:
+            wrong = f"that is no JSON array: {broken}"
+        except UnicodeDecodeError as error:
+            wrong = f"that is not UTF-8, at byte {error.start:,}"
+        else:
+            ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
+            return Page(
+                envelopes,
+                cursor,
+                hashlib.sha256(body).hexdigest(),
+                answer.status,
+                min(ids, default=None),
+                max(ids, default=None),
+                span(envelopes, self._clock),
+                len(ids),
+            )
+        raise Unanswered(f"{seen} {wrong}", again="behind a page")
+
+
+def _check_status(answer: Answer) -> None:
+    status = answer.status
+    if status == 200:
+        return
+    seen = f"answered {status}"
+    if status in (408, 425, 429) or status >= 500:
+        raise Unanswered(seen, wait=answer.wait)
+    if 300 <= status < 400:
+        raise Unanswered(
+            f"{seen}, a redirect, which is never followed: it could lead anywhere",
+            "Set SOURCE_URL to the final address.",
+            again="behind a page",
+            error=ConfigError,
+        )
+    if 400 <= status < 500:
+        again: Again = "behind a page"
+        if status == 401:
+            again = "with a new token"
+        elif status == 403:
+            again = "never"
+        advice = _REMEDIES.get(status, "Check SOURCE_URL and SOURCE_PAGING.")
+        raise Unanswered(seen, advice, again=again, error=ConfigError)
+    raise Unanswered(f"{seen} where 200 was expected", again="behind a page")
+
+
+def _kind(answer: Answer) -> str:
+    if bytes(answer.body[:512]).lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "HTML"
+    if not answer.kind:
+        return "no type"
+    return answer.kind if answer.kind in _KINDS else "another type"
+
+
+def _token(path: Path) -> str:
     try:
         token = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -144,155 +309,3 @@ def _token(settings: Settings) -> str:
     if not token or not token.isprintable():
         raise ConfigError(f"SOURCE_TOKEN_FILE {path} must hold one line: the token.")
     return token
-
-
-class _Client:
-    def __init__(
-        self,
-        pool: urllib3.PoolManager,
-        url: str,
-        headers: dict[str, str],
-        clock: SourceClock,
-        sleep: Callable[[float], None],
-    ) -> None:
-        self.url = url
-        self._clock = clock
-        self._pool = pool
-        self._headers = headers
-        self._sleep = sleep
-
-    def page(self, cursor: int | None, query: dict[str, str]) -> Page:
-        for wait in (*_WAITS_SECONDS, None):
-            try:
-                return self._request(cursor, query)
-            except _Busy as busy:
-                if wait is None:
-                    raise SourceUnavailable(
-                        f"{self.url} {busy.seen}, {len(_WAITS_SECONDS) + 1} times. Is the source "
-                        "up, and SOURCE_URL right? Run again later."
-                    ) from None
-                pause = min(wait if busy.wait is None else busy.wait, _MAX_WAIT_SECONDS)
-                logger.warning("waiting source=api seconds=%.1f because=%r", pause, busy.seen)
-                self._sleep(pause)
-        raise AssertionError("unreachable: the last wait is None")
-
-    def _request(self, cursor: int | None, query: dict[str, str]) -> Page:
-        try:
-            response = self._pool.request(
-                "GET",
-                self.url,
-                fields=query,
-                headers=self._headers,
-                redirect=False,
-                preload_content=False,
-            )
-        except SSLError:
-            raise ConfigError(
-                f"{self.url} has no certificate that this machine trusts. Renew it, or add its "
-                "authority to the machine's store."
-            ) from None
-        except HTTPError as error:
-            raise _Busy(f"did not answer ({type(error).__name__})") from None
-        try:
-            self._check_status(response)
-            body = self._body(response)
-        finally:
-            response.close()
-        kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        seen = f"{len(body):,} bytes of {_name(kind, body)}"
-        if kind and kind != "application/json" and not kind.endswith("+json"):
-            raise SourceUnavailable(
-                f"{self.url} answered with {seen} where a JSON array was expected. Is SOURCE_URL "
-                "the log API itself, not a login or error page?"
-            )
-        try:
-            envelopes = parse_array(body.decode("utf-8"))
-        except Broken as broken:
-            raise SourceUnavailable(
-                f"{self.url} answered with {seen} that is no JSON array: {broken}."
-            ) from None
-        except UnicodeDecodeError as error:
-            raise SourceUnavailable(
-                f"{self.url} answered with {seen} that is not UTF-8, at byte {error.start:,}."
-            ) from None
-        ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
-        return Page(
-            envelopes,
-            cursor,
-            hashlib.sha256(body).hexdigest(),
-            response.status,
-            min(ids, default=None),
-            max(ids, default=None),
-            span(envelopes, self._clock),
-        )
-
-    def _check_status(self, response: urllib3.BaseHTTPResponse) -> None:
-        status = response.status
-        if status == 200:
-            return
-        if status == 429 or status >= 500:
-            wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-            raise _Busy(f"answered {status}", wait)
-        if 300 <= status < 400:
-            raise ConfigError(
-                f"{self.url} answered {status}, a redirect, which is never followed: it could "
-                "lead anywhere. Set SOURCE_URL to the final address."
-            )
-        if status in _REMEDIES:
-            raise ConfigError(f"{self.url} answered {status}. {_REMEDIES[status]}")
-        if 400 <= status < 500:
-            raise ConfigError(
-                f"{self.url} answered {status} to a plain GET. Check SOURCE_URL and SOURCE_PAGING."
-            )
-        raise SourceUnavailable(f"{self.url} answered {status} where 200 was expected.")
-
-    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while piece := response.read1(256 * 1024, decode_content=True):
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_BODY_BYTES:
-                    raise SourceUnavailable(
-                        f"{self.url} answered with more than {MAX_BODY_BYTES:,} bytes. Lower "
-                        "SOURCE_PAGE_LIMIT."
-                    )
-                if time.monotonic() > deadline:
-                    raise _Busy(f"took more than {_DEADLINE_SECONDS} s for one answer")
-        except HTTPError as error:
-            raise _Busy(f"broke off after {size:,} bytes ({type(error).__name__})") from None
-        return b"".join(pieces)
-
-
-class _Busy(Exception):
-    """An answer that may be better in a moment."""
-
-    def __init__(self, seen: str, wait: float | None = None) -> None:
-        super().__init__(seen)
-        self.seen = seen
-        self.wait = wait
-
-
-def retry_after(text: str | None, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for, or None if it makes no sense."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
-    try:
-        until = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _name(kind: str, body: bytes) -> str:
-    start = body[:512].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "HTML"
-    return kind if kind.replace("/", "").replace("-", "").replace("+", "").isalnum() else "no type"

@@ -17,14 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from ingestion.errors import ConfigError, DamagedDump
 from ingestion.sources.envelopes import MAX_ELEMENT, Broken, parse_line, read_array
-
-MAX_RATIO = 100
-"""Bytes out per byte in; encrypted text barely compresses, a bomb does a thousandfold."""
+from ingestion.sources.gzipped import MAX_RATIO, is_bomb
 
 _PIECE = 64 * 1024
-_ALWAYS_ALLOWED = 1024 * 1024
-"""Bytes out before the ratio is judged."""
-
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -117,7 +112,7 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
             if not size:
                 piece = piece.removeprefix(_BOM)
             size += len(piece)
-            if size > _ALWAYS_ALLOWED and size > MAX_RATIO * max(raw.tell(), 1):
+            if is_bomb(raw.tell(), size):
                 raise DamagedDump(
                     f"{dump.uri} unpacks to more than {MAX_RATIO} times its size: it is no dump. "
                     "Remove it."

@@ -39,7 +39,8 @@ def parse_line(line: bytes) -> object:
     """Return the envelope in one line of NDJSON, or the line as text."""
     try:
         text = line.decode("utf-8")
-        return _bounded(_DECODER.decode(text), text)
+        value = _DECODER.decode(text)
+        return text if _is_deep(value) else value
     except (ValueError, RecursionError):  # also UnicodeDecodeError
         return line[:MAX_ELEMENT].decode("utf-8", "backslashreplace")
 
@@ -52,15 +53,18 @@ def parse_array(text: str) -> list[object]:
     """
     try:
         value = _DECODER.decode(text)
+        is_deep = isinstance(value, list) and any(map(_is_deep, value))
     except RecursionError:
-        # One element is absurdly deep; take the others apart from it.
-        return list(read_array(iter([text, ""]).__next__))
+        is_deep = True
     except ValueError as error:
         place = getattr(error, "pos", 0)
         raise Broken(f"at character {place:,} of {len(text):,}") from None
+    if is_deep:
+        # Element by element, because only so a deep one can be told from the others.
+        return list(read_array(iter([text, ""]).__next__))
     if not isinstance(value, list):
         raise Broken(f"it is {_KINDS.get(type(value), 'a number')}, not an array")
-    return [_bounded(item, None) for item in value]
+    return value
 
 
 _KINDS: dict[type, str] = {
@@ -141,7 +145,7 @@ class _Buffer:
                     raise Broken(f"in element {number:,}")
                 text = self._text[self._place : end]
                 self._place = end
-                return _bounded(value, text)
+                return text if _is_deep(value) else value
             if len(self._text) - self._place > MAX_ELEMENT or not self._more():
                 raise Broken(f"in element {number:,}")
 
@@ -162,11 +166,9 @@ class _Buffer:
                 raise Broken(f"in element {number:,}")
 
 
-def _bounded(value: Any, text: str | None) -> object:
-    """Return a value, or its text where it is too deep to be walked safely later."""
-    if not isinstance(value, (dict, list)):
-        return value
-    level: list[Any] = [value]
+def _is_deep(value: object) -> bool:
+    """Tell whether a value is too deep to be walked safely later."""
+    level: list[Any] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(_MAX_DEPTH):
         level = [
             inner
@@ -175,5 +177,5 @@ def _bounded(value: Any, text: str | None) -> object:
             if isinstance(inner, (dict, list))
         ]
         if not level:
-            return value
-    return text if text is not None else json.dumps(value)
+            return False
+    return True

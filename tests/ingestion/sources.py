@@ -1,6 +1,7 @@
 """A log API for tests on a loopback port: scripted answers, each a function of the request."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,33 +12,75 @@ from urllib.parse import parse_qs, urlsplit
 Answer = Callable[[BaseHTTPRequestHandler, dict[str, str]], None]
 
 
+class Calls:
+    """What was asked of a server, and over how many connections."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.opened = 0
+        self._open = 0
+        self._changed = threading.Condition()
+
+    def count(self, step: int) -> None:
+        with self._changed:
+            self.opened += max(step, 0)
+            self._open += step
+            self._changed.notify_all()
+
+    def await_hangup(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._open, timeout=10)
+
+
 @contextmanager
-def serving(*answers: Answer) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Serve ``answers`` in turn, the last one for ever; yield the URL and the queries so far."""
-    asked: list[dict[str, str]] = []
+def listening(
+    *answers: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[tuple[str, Calls]]:
+    """Serve ``answers`` in turn, the last one for ever; yield the URL and the calls so far."""
+    calls = Calls()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            calls.count(1)
+            try:
+                super().handle()
+            except OSError:
+                pass  # the client hung up, as it should where an answer is too bad
+            finally:
+                calls.count(-1)
 
         def do_GET(self) -> None:
             query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
             query |= {"path": urlsplit(self.path).path, "auth": self.headers["Authorization"] or ""}
-            asked.append(query)
-            answers[min(len(asked), len(answers)) - 1](self, query)
+            calls.asked.append(query)
+            answers[min(len(calls.asked), len(answers)) - 1](self, query)
 
         def log_message(self, *arguments: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/api/data/log", asked
+        scheme = "https" if tls else "http"
+        yield f"{scheme}://{host}:{server.server_address[1]}/api/data/log", calls
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serving(*answers: Answer) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Serve ``answers`` in turn, the last one for ever; yield the URL and the queries so far."""
+    with listening(*answers) as (url, calls):
+        yield url, calls.asked
 
 
 def body(content: bytes, status: int = 200, **headers: str) -> Answer:
@@ -52,7 +95,8 @@ def body(content: bytes, status: int = 200, **headers: str) -> Answer:
                 handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(content)
-        handler.close_connection = True
+        # Behind an answer of another length than promised nobody finds the next one.
+        handler.close_connection |= named["Content-Length"] != str(len(content))
 
     return answer
 

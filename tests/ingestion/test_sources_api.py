@@ -1,7 +1,10 @@
+import contextlib
 import gzip
 import json
 import socket
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -9,15 +12,16 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from ingestion import ConfigError, Settings, SourceUnavailable
-from ingestion.sources import api
-from tests.ingestion.sources import body, cursor, page, serving
+from ingestion.sources import answers, api, patience
+from ingestion.sources.patience import Patience
+from tests.ingestion.sources import body, cursor, listening, page, serving
 
 ITEMS = [{"recordId": n, "ArrivalTimeStamp": 1.5, "data": "x"} for n in range(1, 8)]
 
 
 def read(settings: Settings, start: int | None = None) -> tuple[list[object], list[float]]:
     waits: list[float] = []
-    pages = list(api.read(settings, start, sleep=waits.append))
+    pages = list(api.read(settings, start, Patience(waits.append, random=lambda: 0.5)))
     return [envelope for page in pages for envelope in page.envelopes], waits
 
 
@@ -91,7 +95,7 @@ def test_read_waits_and_tries_again_when_the_source_is_busy(
         found, waits = read(make_settings(SOURCE_URL=url))
 
     assert found == ITEMS
-    assert waits == [0.5, 1.0]
+    assert waits == [0.5, 1.0]  # half of 1 and of 2 s
 
 
 def test_read_gives_up_in_the_end_and_says_that_a_retry_may_help(
@@ -110,32 +114,97 @@ def test_read_gives_up_in_the_end_and_says_that_a_retry_may_help(
 @pytest.mark.parametrize(
     ("header", "wait"),
     [
-        ("7", 7.0),
-        ("1000000000", 30.0),
-        ("9" * 5_000, 30.0),
+        ("7", 7.5),
+        ("1000000000", 30.5),
+        ("9" * 5_000, 30.5),
         ("-5", 0.5),
+        ("1e9", 0.5),
         ("soon", 0.5),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.5),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 30.5),
+        ("7\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT", 7.5),
+        ("soon\r\nRetry-After: 3", 3.5),
         ("", 0.5),
     ],
 )
-def test_read_honours_retry_after_within_bounds(
-    header: str, wait: float, make_settings: Callable[..., Settings]
+@pytest.mark.parametrize("status", [429, 503])
+def test_read_honours_retry_after_within_bounds_and_scatters_on_top_of_it(
+    header: str, wait: float, status: int, make_settings: Callable[..., Settings]
 ):
-    with serving(body(b"", 429, Retry_After=header), page([])) as (url, _):
+    with serving(body(b"", status, Retry_After=header), page([])) as (url, _):
         assert read(make_settings(SOURCE_URL=url))[1] == [wait]
 
 
-def test_retry_after_as_a_date_is_counted_from_now():
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["Fri, 20 Nov 2026 10:00:09 GMT"], 9.0),
+        (["Friday, 20-Nov-26 10:00:09 GMT"], 9.0),
+        (["Fri Nov 20 10:00:09 2026"], 9.0),
+        (["Fri, 20 Nov 2026 19:00:09 +0900"], 9.0),
+        (["Fri, 20 Nov 2026 09:59:00 GMT"], 0.0),
+        ([" 9 ", "Fri, 20 Nov 2026 09:59:00 GMT"], 9.0),
+        (["3", "Fri, 20 Nov 2026 10:00:09 GMT"], 9.0),
+        (["Fri, 31 Feb 2026 10:00:09 GMT"], None),
+        (["Fri, 20 Nov 99999999999999 10:00:09 GMT"], None),
+        (["Fri, 20 Nov 2026 10:00:09 +9999"], None),
+        (["\u0663", "1.5", "0x10", "1, 2", "", "--1", "nan", "\0"], None),
+        ([], None),
+    ],
+)
+def test_retry_after_is_whole_seconds_or_a_date(headers: list[str], seconds: float | None):
     now = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
-    assert api.retry_after("Fri, 20 Nov 2026 10:00:09 GMT", now) == 9.0
+    assert patience.stated_seconds(headers, now) == seconds
+
+
+def test_pauses_double_are_scattered_evenly_down_to_nothing_and_never_undercut_the_server():
+    least, most = (Patience(random=lambda value=value: value) for value in (0.0, 1.0))
+
+    assert [most.seconds(attempt, None) for attempt in range(4)] == [1.0, 2.0, 4.0, 8.0]
+    assert [least.seconds(attempt, None) for attempt in range(4)] == [0.0] * 4
+    assert [least.seconds(attempt, 7.0) for attempt in range(4)] == [7.0] * 4
+
+
+def test_read_takes_a_token_that_was_replaced_while_it_ran(
+    make_settings: Callable[..., Settings], tmp_path
+):
+    token = tmp_path / "token"
+    token.write_text("old-token\n")
+
+    def check(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        if query["auth"] == "Bearer new-token":
+            return cursor(ITEMS, most=3)(handler, query)
+        token.write_text("new-token\n")
+        return body(b"", 401)(handler, query)
+
+    with serving(cursor(ITEMS, most=3), check) as (url, asked):
+        found, _ = read(
+            make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor", SOURCE_TOKEN_FILE=str(token))
+        )
+
+    assert found == ITEMS
+    assert [query["auth"][7:10] for query in asked] == ["old", "old", "new", "new"]
+
+
+def test_read_does_not_insist_on_a_token_that_is_refused_again(
+    make_settings: Callable[..., Settings], tmp_path
+):
+    (tmp_path / "token").write_text("stale-token")
+
+    with (
+        serving(body(b"", 503), body(b"", 401)) as (url, asked),
+        pytest.raises(ConfigError, match=r"answered 401, 3 times\. Put a valid bearer") as caught,
+    ):
+        read(make_settings(SOURCE_URL=url, SOURCE_TOKEN_FILE=str(tmp_path / "token")))
+
+    assert len(asked) == 3
+    assert "stale" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "SOURCE_TOKEN_FILE"), (403, "SOURCE_TOKEN_FILE"), (404, "Set SOURCE_URL"), (400, "400")],
+    [(403, "SOURCE_TOKEN_FILE"), (404, "Set SOURCE_URL"), (400, "400"), (418, "SOURCE_PAGING")],
 )
 def test_read_says_what_to_do_about_a_refusal_and_does_not_insist(
     status: int, advice: str, make_settings: Callable[..., Settings]
@@ -245,35 +314,130 @@ def test_read_refuses_an_answer_that_breaks_off(
         read(make_settings(SOURCE_URL=url))
 
 
-def test_read_takes_at_most_32_mb_and_no_bomb(make_settings: Callable[..., Settings]):
-    bomb = body(gzip.compress(b" " * 60_000_000, 1), Content_Encoding="gzip")
+def test_read_takes_at_most_32_mb(make_settings: Callable[..., Settings]):
     large = body(b"[" + b" " * (33 * 1024 * 1024) + b"]")
 
-    for answer in (bomb, large):
-        with (
-            serving(answer) as (url, _),
-            pytest.raises(SourceUnavailable, match="more than 33,554,432 bytes"),
-        ):
-            read(make_settings(SOURCE_URL=url))
-
-
-def test_read_does_not_wait_for_ever_for_a_server_that_drips(
-    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(api, "_DEADLINE_SECONDS", 0.2)
-
-    def drip(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
-        body(b"", Content_Length="100")(handler, query)
-        for _ in range(30):
-            handler.wfile.write(b"1")
-            handler.wfile.flush()
-            time.sleep(0.02)
-
     with (
-        serving(drip) as (url, _),
-        pytest.raises(SourceUnavailable, match=r"took more than 0\.2 s"),
+        serving(large) as (url, _),
+        pytest.raises(SourceUnavailable, match="more than 33,554,432 bytes"),
     ):
         read(make_settings(SOURCE_URL=url))
+
+
+@pytest.mark.parametrize(
+    "member", [gzip.compress(b""), gzip.compress(b" " * 1_000)], ids=["empty", "dense"]
+)
+def test_read_counts_what_is_sent_and_what_it_unpacks_to(
+    member: bytes, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "MAX_BODY_BYTES", 1024 * 1024)
+    endless = body(member * (2**21 // len(member)), Content_Encoding="gzip")
+
+    with (
+        serving(endless) as (url, _),
+        pytest.raises(SourceUnavailable, match="more than 1,048,576 bytes"),
+    ):
+        read(make_settings(SOURCE_URL=url))
+
+
+def test_read_refuses_a_bomb_before_it_has_grown(make_settings: Callable[..., Settings]):
+    packer = zlib.compressobj(9, wbits=31)
+    start = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    bomb = start + megabyte * 1_000
+
+    with serving(body(bomb, Content_Encoding="gzip")) as (url, _):
+        settings = make_settings(SOURCE_URL=url)
+        tracemalloc.start()
+        with pytest.raises(SourceUnavailable, match="more than 100 times its size"):
+            read(settings)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert len(bomb) * 900 < 2**30  # a gigabyte
+    assert peak < 16 * 2**20
+
+
+def test_read_counts_values_before_it_makes_objects_of_them(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(api, "parse_array", None)
+    many = body(b"[" + b"{}," * 1_000_000 + b"{}]")
+
+    with (
+        serving(many) as (url, _),
+        pytest.raises(SourceUnavailable, match="more than 1,000,000 values"),
+    ):
+        read(make_settings(SOURCE_URL=url))
+
+
+def test_read_asks_for_shorter_pages_where_one_is_too_large(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "MAX_BODY_BYTES", 3_000)
+    items = [{"recordId": n, "ArrivalTimeStamp": 1.5, "data": "x" * 1_000} for n in range(5)]
+
+    with serving(cursor(items)) as (url, asked):
+        found, waits = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert found == items
+    assert [query["limit"] for query in asked[:4]] == ["1000", "100", "10", "1"]
+    assert waits == []
+
+
+def drip(start: bytes, drop: bytes) -> Callable:
+    def answer(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(start)
+            for _ in range(100):
+                handler.wfile.write(drop)
+                handler.wfile.flush()
+                time.sleep(0.02)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        drip(b"", b"H"),
+        drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"1"),
+        drip(b"HTTP/1.1 200 OK\r\n\r\n[]", b" "),
+        drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n1\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+        drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + PACKED[:10], b"\0\0\0\xff\xff"),
+    ],
+    ids=["status", "header", "continue", "body", "no-length", "chunks", "size", "trailer", "gzip"],
+)
+def test_read_does_not_wait_for_ever_for_a_server_that_drips(
+    answer: Callable, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(api, "ATTEMPTS", 1)
+
+    with (
+        serving(answer) as (url, _),
+        pytest.raises(SourceUnavailable, match=r"took more than 0\.1 s for one answer"),
+    ):
+        read(make_settings(SOURCE_URL=url))
+
+
+def test_read_does_not_wait_for_ever_for_a_server_that_says_nothing(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(api, "ATTEMPTS", 1)
+
+    for start in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[1,"):
+        with (
+            serving(drip(start, b"")) as (url, _),
+            pytest.raises(SourceUnavailable, match="ReadTimeoutError"),
+        ):
+            read(make_settings(SOURCE_URL=url))
 
 
 def test_read_says_that_nothing_answers_at_an_address(make_settings: Callable[..., Settings]):
@@ -287,7 +451,7 @@ def test_read_says_that_nothing_answers_at_an_address(make_settings: Callable[..
     assert url in str(caught.value)
 
 
-@pytest.mark.parametrize("items", [ITEMS, [{"recordId": None}], ["text"], [{"recordId": 5}]])
+@pytest.mark.parametrize("items", [ITEMS, [{"recordId": 5}], [{"recordId": 7}]])
 def test_read_stops_when_a_cursor_does_not_progress(
     items: list, make_settings: Callable[..., Settings]
 ):
@@ -298,3 +462,193 @@ def test_read_stops_when_a_cursor_does_not_progress(
         read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"), start=7)
 
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        page(ITEMS[:3]),
+        page(None),
+        body(b"<html>", Content_Type="text/html"),
+        body(b"", 404),
+        body(b"", 302, Location="http://169.254.169.254/"),
+        body(b"", 204),
+        body(b"[]", Content_Encoding="br"),
+    ],
+    ids=["same-page", "null", "html", "404", "302", "204", "brotli"],
+)
+def test_read_asks_again_for_a_bad_page_behind_a_good_one(
+    bad: Callable, make_settings: Callable[..., Settings]
+):
+    paged = cursor(ITEMS, most=3)
+
+    with serving(paged, bad, bad, paged) as (url, asked):
+        found, waits = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert found == ITEMS
+    assert [query.get("after") for query in asked] == [None, "3", "3", "3", "6"]
+    assert len(waits) == 2
+
+
+def test_read_gives_up_on_a_bad_page_behind_a_good_one_and_a_retry_may_help(
+    make_settings: Callable[..., Settings],
+):
+    with serving(cursor(ITEMS, most=3), body(b"", 404)) as (url, asked):
+        pages = api.read(
+            make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"), None, Patience(lambda _: None)
+        )
+        first = next(pages)
+        with pytest.raises(SourceUnavailable, match=r"404, 4 times\. Pages before it were good"):
+            next(pages)
+
+    assert first.envelopes == ITEMS[:3]
+    assert len(asked) == 5
+
+
+def test_read_takes_a_shifted_or_shuffled_page_whole(make_settings: Callable[..., Settings]):
+    shifted = [ITEMS[2], ITEMS[6], ITEMS[3], ITEMS[5], ITEMS[4]]
+
+    with serving(page(ITEMS[2::-1]), page(shifted), page([])) as (url, asked):
+        found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert found == ITEMS[2::-1] + shifted
+    assert [query.get("after") for query in asked] == [None, "3", "7"]
+
+
+def test_read_passes_pages_of_spoiled_ids_without_overtaking_a_record(
+    make_settings: Callable[..., Settings],
+):
+    stored = [{"recordId": n} for n in (0, 1, 2, 5, 6, 7, 8, 9, 11, 12, 13, 14)]
+    spoiled = {0, 1, 2, 7, 8, 9, 11}
+
+    def answer(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        found = [item for item in stored if item["recordId"] > int(query.get("after", -1))][:3]
+        page([{"spoiled": n} if (n := item["recordId"]) in spoiled else item for item in found])(
+            handler, query
+        )
+
+    with serving(answer) as (url, asked):
+        found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert {item.get("recordId", item.get("spoiled")) for item in found} == {
+        item["recordId"] for item in stored
+    }
+    assert "2" in [query.get("after") for query in asked]
+
+
+def test_read_keeps_what_it_has_and_says_so_when_no_page_has_an_id(
+    make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+):
+    with serving(page(["text", {"recordId": None}])) as (url, asked):
+        found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"), start=7)
+
+    assert len(found) == 2 * len(asked) == 20
+    assert "stopped early source=api pages=10 because=no_ids" in caplog.text
+
+
+def test_read_ends_at_an_empty_page_and_the_next_run_goes_on_behind_it(
+    make_settings: Callable[..., Settings],
+):
+    with serving(page(ITEMS[:3]), page([]), page(ITEMS[3:]), page([])) as (url, asked):
+        settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
+        first, _ = read(settings)
+        second, _ = read(settings, start=3)
+
+    assert (first, second) == (ITEMS[:3], ITEMS[3:])
+    assert [query.get("after") for query in asked] == [None, "3", "3", "7"]
+
+
+def test_read_stops_at_its_cap_of_pages_and_says_so(
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(api, "MAX_PAGES", 2)
+
+    with serving(cursor(ITEMS, most=2)) as (url, _):
+        found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert found == ITEMS[:4]
+    assert "stopped early source=api pages=2 because=page_cap" in caplog.text
+
+
+class Clock:
+    """A clock that only sleeping moves, and the server."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.patience = Patience(self.sleep, lambda: self.now, lambda: 1.0)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def slow(self, answer: Callable, seconds: float) -> Callable:
+        def later(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+            self.now += seconds
+            answer(handler, query)
+
+        return later
+
+
+@pytest.mark.parametrize("bad", [None, body(b"", 503, Retry_After="30")])
+def test_read_stops_at_its_cap_of_time_keeps_whole_pages_and_says_so(
+    bad: Callable | None,
+    make_settings: Callable[..., Settings],
+    caplog: pytest.LogCaptureFixture,
+):
+    clock = Clock()
+    paged = clock.slow(cursor(ITEMS, most=2), api.MAX_RUN_SECONDS / 2 - 1)
+
+    with serving(paged, paged, bad or clock.slow(cursor(ITEMS, most=2), 3), bad or paged) as (
+        url,
+        asked,
+    ):
+        settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
+        pages = list(api.read(settings, None, clock.patience))
+
+    assert len(pages) == (2 if bad else 3)
+    assert len(asked) == 3
+    assert f"stopped early source=api pages={len(pages)} because=time_cap" in caplog.text
+    assert clock.now <= 1_000 + api.MAX_RUN_SECONDS + 1
+
+
+def test_read_does_not_sleep_beyond_its_cap_of_time_and_fails_where_it_has_nothing(
+    make_settings: Callable[..., Settings],
+):
+    clock = Clock()
+    dead = clock.slow(body(b"", 503), api.MAX_RUN_SECONDS - 2)
+
+    for paging in ("window", "cursor"):
+        with (
+            serving(dead) as (url, asked),
+            pytest.raises(SourceUnavailable, match=r"answered 503, 2 times"),
+        ):
+            list(
+                api.read(make_settings(SOURCE_URL=url, SOURCE_PAGING=paging), None, clock.patience)
+            )
+        assert len(asked) == 2
+
+
+def test_read_uses_one_connection_for_all_pages_and_hangs_up_at_the_end(
+    make_settings: Callable[..., Settings],
+):
+    packed = body(PACKED, Content_Encoding="gzip")
+
+    def chunked(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        text = json.dumps([{"recordId": 8}] * 7).encode()
+        handler.wfile.write(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+            % (len(text), text)
+        )
+
+    with listening(packed, chunked, page([]), packed) as (url, calls):
+        settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
+        assert len(list(api.read(settings, None))) == 2
+        assert calls.opened == 1
+        calls.await_hangup()
+
+        pages = api.read(settings, None)
+        next(pages)
+        pages.close()
+        assert calls.opened == 2
+        calls.await_hangup()
