@@ -5,7 +5,8 @@
     ├── ContractError       the data broke its promise    look at it, do not retry
     │   └── DamagedDump     one file of a dump is broken  take the other files, then say so
     ├── SourceUnavailable   upstream did not answer well  retry later
-    └── LakeUnavailable     AWS did not answer            retry later; a write may have happened
+    ├── LakeUnavailable     AWS did not answer            retry later; a write may have happened
+    └── WorkerUnavailable   no process to decode in       retry later; look at the machine
 
 No message carries a value taken from a record, a key or a plaintext: messages reach logs.
 """
@@ -39,5 +40,11 @@ class SourceUnavailable(IngestionError):
 
 class LakeUnavailable(IngestionError):
     """S3, Glue or Secrets Manager did not answer; the last write may or may not have happened."""
+
+    retryable: ClassVar[bool] = True
+
+
+class WorkerUnavailable(IngestionError):
+    """The process that decodes records did not start; no record is to blame for it."""
 
     retryable: ClassVar[bool] = True

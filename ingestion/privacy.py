@@ -25,6 +25,7 @@ class Pseudonyms:
         """
         if len(key) != KEY_BYTES:
             raise ConfigError(f"The pseudonym key must have {KEY_BYTES} bytes, not {len(key)}.")
+        self._key = key
         # The keyed state is made once and copied: half the cost of a new HMAC per value.
         self._keyed = hmac.new(key, digestmod=hashlib.sha256)
         self.fingerprint = hashlib.sha256(key).hexdigest()[:16]
@@ -46,6 +47,10 @@ class Pseudonyms:
         except ValueError:
             # A bad hex digit is named by Python's message: part of a secret, so it is dropped.
             raise ConfigError(f"{path} must hold 64 hex digits and nothing else.") from None
+
+    def reveal(self) -> bytes:
+        """Return the key, for the pipe to the decoding process: never log or store it."""
+        return self._key
 
     def of(self, text: str) -> bytes:
         """Return the 32 bytes that stand for ``text``."""

@@ -24,8 +24,9 @@ class SourceClock:
     """How one source writes time: its zone, and whether its ``Z`` can be believed."""
 
     def __init__(self, zone: str, false_z: bool) -> None:
+        self.zone = zone
+        self.false_z = false_z
         self._zone = ZoneInfo(zone)
-        self._false_z = false_z
         self._offsets: dict[tuple[int, int], int] = {}
 
     def parse(self, text: str) -> int | None:
@@ -52,7 +53,7 @@ class SourceClock:
             if hours > 23 or minutes > 59:
                 return None
             stated = (hours * 60 + minutes) * (-60 if mark[0] == "-" else 60)
-        if stated is None or (stated == 0 and self._false_z):
+        if stated is None or (stated == 0 and self.false_z):
             stated = self._offset(wall)
         seconds = (
             (wall.toordinal() - _EPOCH_ORDINAL) * 86_400
@@ -74,7 +75,7 @@ class SourceClock:
         if not -_MAX_STAMP < stamp < _MAX_STAMP:  # also false for NaN
             return None
         milliseconds = round(stamp * 1_000)
-        if self._false_z:
+        if self.false_z:
             try:
                 wall = _EPOCH + timedelta(milliseconds=milliseconds)
             except OverflowError:
