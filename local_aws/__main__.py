@@ -1,4 +1,4 @@
-"""``python -m local_aws --data DIR --port N``: serve S3, Glue and Athena until told to stop."""
+"""``python -m local_aws --data DIR --port N``: serve one folder as AWS until told to stop."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local_aws",
-        description="S3, Glue and Athena on one folder of this laptop.",
+        description="S3, Glue, Athena and Secrets Manager on one folder of this laptop.",
         epilog="Point clients at it with AWS_ENDPOINT_URL=http://127.0.0.1:PORT and any keys.",
     )
     parser.add_argument(

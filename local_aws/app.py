@@ -1,4 +1,4 @@
-"""The ASGI application: tells S3, Glue, Athena and STS apart on one port and runs their answers."""
+"""The ASGI application: tells the services apart on one port and runs their answers."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from local_aws.s3 import S3, is_upload
 from local_aws.s3_body import Body, is_chunked
 from local_aws.s3_http import S3Request, S3Response
 from local_aws.s3_xml import S3Error, error_body
+from local_aws.secrets_manager import SecretsManager
 from local_aws.store import Store
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class App:
         self._apis: dict[str, JsonApi] = {
             "AWSGlue": GlueApi(store, catalog),
             "AmazonAthena": athena,
+            "secretsmanager": SecretsManager(store),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +93,7 @@ class App:
         except _Refused as refusal:
             return Response(f"{refusal}\n", 403, media_type="text/plain")
 
-    # ---------------------------------------------------------------- Glue and Athena
+    # ---------------------------------------------------------------- the JSON services
 
     async def _json(self, request: Request, target: str, request_id: str) -> Response:
         service, _, action = target.rpartition(".")

@@ -143,6 +143,8 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            self._path.touch(mode=0o600)
+            self._path.chmod(0o600)  # it holds secrets, and SQLite's other files take after it
             writer = self._connect()
             # SIGKILL loses nothing with NORMAL; only a power cut may lose the last commits.
             writer.execute("pragma journal_mode = wal")
@@ -158,7 +160,7 @@ class Database:
             writer.executescript(_SCHEMA)
             writer.execute(f"pragma user_version = {SCHEMA_VERSION}")
             return writer
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(
