@@ -27,7 +27,7 @@ class Laptop:
 
     @property
     def aws_url(self) -> str:
-        """The endpoint of S3, Glue and Athena."""
+        """The endpoint of S3, Glue, Athena and Secrets Manager."""
         return f"http://127.0.0.1:{self.aws_port}"
 
     @property

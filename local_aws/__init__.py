@@ -1,1 +1,1 @@
-"""S3, Glue and Athena on one folder of this laptop; imports nothing of Daylight."""
+"""S3, Glue, Athena and Secrets Manager on one folder of this laptop; imports nothing of Daylight."""

@@ -186,5 +186,5 @@ def test_sts_names_the_account(shared_server):
 
 
 def test_a_service_that_is_missing_is_refused_by_name(shared_server):
-    with pytest.raises(ClientError, match="has no service secretsmanager"):
-        shared_server.client("secretsmanager").list_secrets()
+    with pytest.raises(ClientError, match="has no service TrentService"):
+        shared_server.client("kms").list_keys()
