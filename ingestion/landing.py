@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_RECORDS = 50_000
 """New records per batch: about 30 MB of envelopes, and 250 MB of a worker's memory at the peak."""
 
+MAX_BATCH_CHARACTERS = 64_000_000
+"""The same batch by size: tokens may be a thousand times as long as usual."""
+
 LATE_HORIZON_IDS = 1_000
 """How far behind the highest id a cursor source may still fill a gap; see IdRanges.cursor."""
 
@@ -128,6 +131,7 @@ class Landing:
         self._head = self.log.head()
         self._unidentified = set(self._head.unidentified)
         self._first: dict[int | str, Offered] = {}
+        self._characters = 0
         self._readable = self._unreadable = self._tokenless = 0
 
     def take_page(self, page: api.Page) -> None:
@@ -171,11 +175,13 @@ class Landing:
             return False
         self._first.setdefault(key, offered)
         self.candidate.records.append(offered)
+        self._characters += _characters(envelope)
         return True
 
     def flush_if_full(self, *progress: object) -> None:
         """Commit the candidate if it has grown to a batch."""
-        if len(self.candidate.records) >= MAX_BATCH_RECORDS:
+        is_full = len(self.candidate.records) >= MAX_BATCH_RECORDS
+        if is_full or self._characters >= MAX_BATCH_CHARACTERS:
             if progress:
                 logger.info("reading dump=%s records=%d", *progress)
             self.flush()
@@ -230,6 +236,11 @@ class Landing:
             f"None of the {seen} records offered holds a Fernet token, so nothing was taken. "
             "Check what SOURCE_URL or the dump really serves."
         )
+
+
+def _characters(envelope: object) -> int:
+    content = envelope.get("data") if isinstance(envelope, dict) else envelope
+    return len(content) if isinstance(content, str) else 0
 
 
 def _report_hole(header: Header) -> None:

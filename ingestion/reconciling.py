@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from ingestion import records
 from ingestion.commit import LandingLog
 from ingestion.headers import Head
+from ingestion.isolation import derive
 from ingestion.lake import Lake
 from ingestion.landing import LATE_HORIZON_IDS, Landing
 from ingestion.quarantine import refused
 from ingestion.reasons import Reason
-from ingestion.records import derive
 from ingestion.settings import Settings
 from ingestion.sources import api
 from ingestion.tables import ACCESS_LOGS

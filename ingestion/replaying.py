@@ -13,12 +13,13 @@ from itertools import islice
 from ingestion import records
 from ingestion.errors import ConfigError
 from ingestion.headers import Head, run_lengths
+from ingestion.isolation import derive
 from ingestion.landing import MAX_BATCH_RECORDS, Landing
 from ingestion.ledger import IdRanges
 from ingestion.proposals import Entry, as_lists, entry
 from ingestion.quarantine import Refused, refused
 from ingestion.reasons import Reason
-from ingestion.records import Rules, derive
+from ingestion.records import Rules
 from ingestion.settings import Settings
 from ingestion.sources.envelopes import parse_line
 from ingestion.times import milliseconds

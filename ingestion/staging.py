@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from ingestion import ledger
 from ingestion.commit import LandingLog
 from ingestion.headers import Header
+from ingestion.isolation import derive
 from ingestion.keys import KeyRing
 from ingestion.lake import Lake
 from ingestion.ledger import IdRanges
 from ingestion.privacy import Pseudonyms
-from ingestion.records import Derived, Rules, derive
+from ingestion.records import Derived, Rules
 from ingestion.settings import Settings
 from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS, SOURCE
 from ingestion.times import SourceClock, iso, sql
@@ -29,6 +30,9 @@ from ingestion.times import SourceClock, iso, sql
 logger = logging.getLogger(__name__)
 
 _DERIVING = (
+    "canonical.py",
+    "fields.py",
+    "isolation.py",
     "keys.py",
     "literals.py",
     "privacy.py",
@@ -37,6 +41,7 @@ _DERIVING = (
     "staging.py",
     "tables.py",
     "times.py",
+    "worker.py",
 )
 """Modules whose change may change rows: a batch staged by other code is derived again."""
 

@@ -4,13 +4,14 @@ import pytest
 
 import ingestion.landing
 import ingestion.publishing
+import ingestion.status
 from ingestion import Settings
 from tests.ingestion.lakes import MemoryLake
 
 
 @pytest.fixture
 def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
-    """A lake in memory, at the one seam where ingestion makes its lake."""
+    """A lake in memory, wherever ingestion makes its lake."""
     lake = MemoryLake()
     place_lake(monkeypatch, lake)
     return lake
@@ -19,3 +20,4 @@ def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
 def place_lake(patch: pytest.MonkeyPatch, lake: Callable[[Settings], object]) -> None:
     patch.setattr(ingestion.landing, "Lake", lake)
     patch.setattr(ingestion.publishing, "Lake", lake)
+    patch.setattr(ingestion.status, "Lake", lake)

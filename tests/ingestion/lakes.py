@@ -1,8 +1,10 @@
 """A lake in memory with S3's promises (one winner per create, strong reads), and one that dies."""
 
 import io
+import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -117,6 +119,16 @@ def raw_rows(lake: Lake) -> list[dict[str, Any]]:
 
 def quarantine_rows(lake: Lake) -> list[dict[str, Any]]:
     return [row for key in lake.keys("quarantine/access_logs/") for row in _read(lake, key)]
+
+
+def markers(lake: Lake) -> list[dict[str, Any]]:
+    return [json.loads(lake.get(key) or b"") for key in lake.keys("published/access_logs/")]
+
+
+def write(path: Path, items: list[Any]) -> str:
+    """Write a dump and return its address."""
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return str(path)
 
 
 def _read(lake: Lake, key: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 import ingestion.__main__ as cli
-import ingestion.status
 from ingestion import Settings, approve
 from tests.ingestion.envelopes import envelope
 from tests.ingestion.lakes import MemoryLake
@@ -19,8 +18,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
-    for module in (cli, ingestion.status):
-        monkeypatch.setattr(module, "Lake", memory_lake)
+    monkeypatch.setattr(cli, "Lake", memory_lake)
 
     made = make_settings()
     base = {

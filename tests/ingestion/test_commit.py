@@ -21,12 +21,13 @@ from tests.ingestion.lakes import (
     DyingLake,
     Killed,
     MemoryLake,
+    markers,
     publish_checked,
     quarantine_rows,
     raw_rows,
+    write,
 )
 from tests.ingestion.sources import page, serving
-
 
 Append = Callable[..., Header]
 
@@ -46,11 +47,6 @@ def append(make_settings: Callable[..., Settings]) -> Append:
         return header
 
     return append
-
-
-def write(path: Path, items: list) -> str:
-    path.write_text("".join(json.dumps(item) + "\n" for item in items))
-    return str(path)
 
 
 def run(settings: Settings, uri: str) -> dict[str, int]:
@@ -162,10 +158,6 @@ def test_a_run_killed_twice_is_finished_by_the_third(
         run(settings, uri)
 
         assert state(memory) == expected(items, [fernet_key])
-
-
-def markers(lake: MemoryLake) -> list[dict]:
-    return [json.loads(lake.get(key) or b"") for key in lake.keys("published/access_logs/")]
 
 
 def test_racing_runs_with_overlapping_windows_take_each_record_once(
