@@ -9,31 +9,23 @@ Arrow has threads, and no ``multiprocessing``, because that would import the cal
 """
 
 import atexit
-import contextlib
 import json
 import logging
 import math
 import os
-import select
-import signal
-import subprocess
-import sys
 import threading
-import time
-import zoneinfo
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
 from ingestion import records
-from ingestion.errors import WorkerUnavailable
+from ingestion.child import Child, Died
 from ingestion.records import Derived, Rules
 from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS
-from ingestion.worker import FRAME
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +38,10 @@ MAX_REQUEST_BYTES = 16 * 2**20
 MAX_DEATHS = 200
 """Children that one batch may cost. After so many, a part that kills is refused as a whole."""
 
-START_SECONDS = 60
-"""To import Arrow and to decode one record: 0.2 s on an idle machine."""
-
-CPU_SECONDS = 3
-CPU_SECONDS_PER_RECORD = 0.001
-CPU_SECONDS_PER_MEGABYTE = 1.0
-"""Twenty times what ordinary records take, and twice what the worst take that were found."""
+CPU_SECONDS = 2
+CPU_SECONDS_PER_RECORD = 0.0005
+CPU_SECONDS_PER_MEGABYTE = 2.0
+"""Ten times what an ordinary record takes, and three times what the worst one found took."""
 
 WALL_FACTOR = 10
 """Seconds per second of CPU: the child waits for nothing but the CPU, on however busy a machine."""
@@ -62,15 +51,11 @@ MEMORY_BYTES_PER_RECORD = 16 * 1024
 MEMORY_FACTOR = 16
 """Address space beside the bare process: fixed, per record, and per byte of envelopes."""
 
-_ERROR_CHARACTERS = 400
-_END_SECONDS = 10
-_PIPE_BYTES = 1 << 20
-
 _PROGRAM = """
 import sys, types
 # Arrow would load both at its first array (a second, 60 MB) and needs neither.
 sys.modules.update(numpy=None, pandas=None)
-# The package without its __init__, which imports what talks to S3.
+# The package without what talks to S3 and Secrets Manager: boto3 is a second and 40 MB more.
 package = types.ModuleType("ingestion")
 package.__path__ = [sys.argv[1]]
 sys.modules["ingestion"] = package
@@ -78,10 +63,6 @@ sys.modules["ingestion.secret_store"] = types.ModuleType("secret_store")
 """
 _COUNTS = ("reasons", "good_days", "quarantined_days", "conflict_days", "keys")
 _MAIN = "from ingestion import worker; worker.main()"
-
-
-class _Died(Exception):
-    """The child ended or did not end in time; carries how, in words of ours."""
 
 
 @dataclass(slots=True)
@@ -152,7 +133,7 @@ def derive(
                 answer = records.derive(part.envelopes, rules, **arguments)
             else:
                 answer = _ask(rules, arguments, body, count)
-        except _Died as death:
+        except Died as death:
             deaths += 1
             part.deaths += 1
             logger.warning("worker died seq=%d records=%d because=%s", batch_seq, count, death)
@@ -243,7 +224,7 @@ def _ask(rules: Rules, arguments: dict[str, Any], body: bytes, count: int) -> De
 
 
 def _answer(head: bytes, blob: bytes, count: int) -> tuple[Derived, bool]:
-    """Read an answer; it is believed as far as its form goes, like any input."""
+    """Read an answer; it is believed as far as its sums and forms go, like any input."""
     try:
         told = json.loads(head)
         place = 0
@@ -254,170 +235,39 @@ def _answer(head: bytes, blob: bytes, count: int) -> tuple[Derived, bool]:
             tables[-1].validate(full=True)
             place += size
         *raw, quarantine = tables
+        counts = {name: {str(key): int(n) for key, n in told[name].items()} for name in _COUNTS}
+        days = [day for day, _ in told["raw"]]
+        derived = Derived(dict(zip(days, raw, strict=True)), quarantine, **counts)
+        is_worn = bool(told["is_worn"])
+        good = sum(table.num_rows for table in raw)
+        refused = quarantine.num_rows
         fits = (
-            all(table.schema == ACCESS_LOGS.schema for table in raw)
+            all(date.fromisoformat(day).isoformat() == day for day in derived.raw)
+            and all(table.schema == ACCESS_LOGS.schema for table in raw)
             and quarantine.schema == QUARANTINED_RECORDS.schema
-            and sum(table.num_rows for table in tables) == count
-            and sum(told["reasons"].values()) == quarantine.num_rows
-        )
-        derived = Derived(
-            raw={day: table for (day, _), table in zip(told["raw"], raw, strict=True)},
-            quarantine=quarantine,
-            **{name: told[name] for name in _COUNTS},
+            and good + refused == count
+            and sum(derived.good_days.values()) == good
+            and sum(derived.reasons.values()) == refused
+            and sum(derived.quarantined_days.values()) + sum(derived.conflict_days.values())
+            == refused
         )
     except (ValueError, LookupError, TypeError, AttributeError, pa.ArrowException):
         fits = False
     if not fits:
-        raise _Died("an answer that is none")
-    return derived, bool(told["is_worn"])
-
-
-# ---------- the child
-
-
-class _Worker:
-    """A child that has said it is ready."""
-
-    def __init__(self) -> None:
-        package = Path(__file__).parent
-        path = [str(package.parent), *(str(Path(entry).absolute()) for entry in sys.path if entry)]
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM + _MAIN, str(package)],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                # Nothing of ours: it holds secrets, and addresses that nobody needs for decoding.
-                env={
-                    "PYTHONPATH": os.pathsep.join(path),
-                    "PYTHONTZPATH": os.pathsep.join(zoneinfo.TZPATH),
-                    # Others reserve a gigabyte of addresses at once, so a limit says nothing.
-                    "ARROW_DEFAULT_MEMORY_POOL": "system",
-                },
-            )
-        except OSError as error:
-            raise WorkerUnavailable(
-                f"Cannot start the process that decodes records: {error.strerror}. Look at the "
-                "machine's memory and process limits, then run again."
-            ) from None
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-        try:
-            self._frame(time.monotonic() + START_SECONDS, 100)
-        except _Died as death:
-            # It has not seen a record yet, so what it says quotes none.
-            said = self._last_line()
-            self.close()
-            raise WorkerUnavailable(
-                f"The process that decodes records did not start ({death}){said}. Look at the "
-                "machine's memory and process limits, then run again."
-            ) from None
-        except BaseException:
-            self.close()
-            raise
-        assert self._process.stderr is not None
-        self._process.stderr.close()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None
-
-    def ask(self, frames: Iterable[bytes], seconds: int, most: int) -> tuple[bytes, bytes]:
-        """Return the answer to one request.
-
-        Raises:
-            _Died: if there is none in time.
-        """
-        deadline = time.monotonic() + seconds
-        for frame in frames:
-            self._send(FRAME.pack(len(frame)), deadline)
-            self._send(frame, deadline)
-        return self._frame(deadline, most), self._frame(deadline, most)
-
-    def close(self) -> None:
-        """End it, whatever it does."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-        self.forget()
-
-    def forget(self) -> None:
-        """Close our ends of its pipes."""
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    def _send(self, content: bytes, deadline: float) -> None:
-        assert self._process.stdin is not None
-        pipe = self._process.stdin.fileno()
-        rest = memoryview(content)
-        while rest:
-            self._await(pipe, select.POLLOUT, deadline)
-            try:
-                rest = rest[os.write(pipe, rest) :]
-            except BlockingIOError:
-                continue
-            except OSError:
-                raise _Died(self._how()) from None
-
-    def _frame(self, deadline: float, most: int) -> bytes:
-        size = FRAME.unpack(self._receive(FRAME.size, deadline))[0]
-        if size > most:
-            raise _Died("an answer that is none")
-        return self._receive(size, deadline)
-
-    def _receive(self, size: int, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        chunks = []
-        while size:
-            self._await(pipe, select.POLLIN, deadline)
-            try:
-                chunk = os.read(pipe, min(size, _PIPE_BYTES))
-            except BlockingIOError:
-                continue
-            if not chunk:
-                raise _Died(self._how())
-            chunks.append(chunk)
-            size -= len(chunk)
-        return b"".join(chunks)
-
-    def _await(self, pipe: int, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(pipe, event)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1_000):
-            raise _Died("time")
-
-    def _how(self) -> str:
-        try:
-            status = self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "closed pipe"
-        return f"exit {status}" if status >= 0 else signal.Signals(-status).name
-
-    def _last_line(self) -> str:
-        assert self._process.stderr is not None
-        with contextlib.suppress(OSError):
-            lines = os.read(self._process.stderr.fileno(), 2**16).decode("utf-8", "replace")
-            if lines.strip():
-                return f": {lines.strip().splitlines()[-1][:_ERROR_CHARACTERS]}"
-        return ""
+        raise Died("an answer that is none")
+    return derived, is_worn
 
 
 _lock = threading.Lock()
-_current: _Worker | None = None
+_current: Child | None = None
 
 
-def _running() -> _Worker:
+def _running() -> Child:
     global _current
     if _current is not None and not _current.is_alive:
         _stop()
     if _current is None:
-        _current = _Worker()
+        _current = Child(_PROGRAM + _MAIN)
     return _current
 
 
