@@ -95,12 +95,7 @@ class Line:
         """Prepare it; the first ``get`` connects."""
         parts = parse_url(url)
         self._path = parts.path or "/"
-        self._pool = urllib3.connection_from_url(
-            url,
-            maxsize=1,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-        )
+        self._pool = urllib3.connection_from_url(url, maxsize=1, retries=False)
         self._pool.ConnectionCls = _Secure if parts.scheme == "https" else _Plain
 
     def close(self) -> None:
@@ -120,6 +115,7 @@ class Line:
                 self._path,
                 fields=query,
                 headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
                 redirect=False,
                 preload_content=False,
                 decode_content=False,

@@ -100,9 +100,9 @@ def span(envelopes: list[object], clock: SourceClock) -> float | None:
 def read(settings: Settings, start: int | None, patience: Patience | None = None) -> Iterator[Page]:
     """Yield the pages that the source has to offer, in its order; ``start`` is for cursors only.
 
-    Reading by cursor ends with an empty page, with a page shorter than one before it (or a busy
-    source would be followed for ever), or at a cap. What a server holds back behind such a page
-    is not lost: the next run asks for it again, from the same place.
+    Reading by cursor ends with an empty page, with a page less than half as long as one before it
+    (or a busy source would be followed for ever), or at a cap. What a server holds back behind
+    such a page is not lost: the next run asks for it again, from the same place.
 
     Raises:
         ConfigError: if the source refuses us, so that a retry would too.
@@ -148,7 +148,7 @@ def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]
             # overtakes nothing, and spoiled ids do not block what stands behind them.
             cursor = (-1 if cursor is None else cursor) + len(page.envelopes) - page.id_count
             without_ids += 1
-        if len(page.envelopes) < longest:
+        if 2 * len(page.envelopes) < longest:
             return
         longest = max(longest, len(page.envelopes))
         if without_ids == MAX_PAGES_WITHOUT_IDS:
