@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from simulator import history, server
+from simulator import faults, history, server
 from simulator.errors import SimulatorError
+from simulator.faults import Faults
 from simulator.population import Population
-from simulator.records import RecordLog
+from simulator.records import Record, RecordLog
 from simulator.replay import Replay
 from simulator.timeline import Timeline, wall_clock
 from simulator.tokens import PLAINTEXTS, Sealer
@@ -28,17 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _check(parser, options)
     try:
-        sealer = Sealer.from_file(options.keys_file, options.plaintext)
+        wanted = _faults(options)
+        needed = wanted.needs if wanted else ()
+        sealer = Sealer.from_file(options.keys_file, options.plaintext, needed)
         zone = _zone(options.time_zone or ("UTC" if options.replay else "Asia/Seoul"))
         if options.replay:
-            return _serve(options, sealer, _replay(options.replay, zone))
+            return _serve(options, sealer, _replay(options.replay, zone), wanted)
         clock = _clock(options.until)
         start = options.start or _default_start(zone, clock)
         population = Population(options.seed, start, options.users)
         timeline = Timeline(population, start, zone, clock)
         if options.history:
-            return _write_history(options, timeline, sealer, start)
-        return _serve(options, sealer, timeline)
+            return _write_history(options, timeline, sealer, start, wanted)
+        return _serve(options, sealer, timeline, wanted)
     except SimulatorError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -50,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         "--keys-file",
         type=Path,
         required=True,
-        help="Fernet keys, one per line; the first encrypts",
+        help="Fernet keys, one per line, of which the first encrypts; or a JSON key ring. "
+        "A changed file is read again",
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument(
@@ -84,7 +89,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--replay", type=Path, metavar="FILE", help="serve an access log instead of a population"
     )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the bearer token that clients then have to show",
+    )
+    _add_faults(parser.add_argument_group("what goes wrong"))
     return parser
+
+
+def _add_faults(group: Any) -> None:
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[=RATE]",
+        help="hurt this share of the records or requests; repeat it for more faults",
+    )
+    group.add_argument(
+        "--fault-seed", type=int, default=7, help="which records and requests are hurt"
+    )
+    group.add_argument(
+        "--fault-requests", type=_positive, default=5, help="how many an outage lasts (default: 5)"
+    )
+    group.add_argument(
+        "--fault-seconds", type=_seconds, default=10.0, help="how long a hang lasts (default: 10)"
+    )
+    group.add_argument(
+        "--list-faults", action=_ListFaults, nargs=0, help="print every NAME and what it does"
+    )
+
+
+class _ListFaults(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(faults.listing())
+        parser.exit()
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -98,6 +138,16 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0, at most a day")
     return number
 
 
@@ -145,6 +195,35 @@ def _default_start(zone: ZoneInfo, clock: Callable[[], int]) -> date:
     return start
 
 
+def _faults(options: argparse.Namespace) -> Faults | None:
+    if not options.fault:
+        return None
+    wanted = Faults.parse(
+        options.fault,
+        options.fault_seed,
+        requests=options.fault_requests,
+        seconds=options.fault_seconds,
+    )
+    if options.history and wanted.of_http:
+        raise SimulatorError(
+            f"--history writes files, and a file cannot commit {', '.join(wanted.of_http)}; with "
+            "--history only faults of records make sense."
+        )
+    return wanted
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SimulatorError(f"Cannot read the bearer token's file {path}.") from None
+    if not token or not token.isprintable():
+        raise SimulatorError(f"The file {path} must hold one line: the bearer token.")
+    return token
+
+
 def _replay(path: Path, zone: ZoneInfo) -> Replay:
     replay = Replay.read(path, zone)
     if replay.malformed:
@@ -158,18 +237,27 @@ def _replay(path: Path, zone: ZoneInfo) -> Replay:
 
 
 def _write_history(
-    options: argparse.Namespace, timeline: Timeline, sealer: Sealer, start: date
+    options: argparse.Namespace,
+    timeline: Timeline,
+    sealer: Sealer,
+    start: date,
+    wanted: Faults | None,
 ) -> int:
+    def envelopes(records: Sequence[Record]) -> list[Any]:
+        return wanted.envelopes(sealer, records) if wanted else sealer.envelopes(records)
+
     def progress(path: Path, records: int) -> None:
         print(f"simulator: wrote file={path.name} records={records}", flush=True)
 
-    records = history.write(timeline, sealer, start, options.history, options.out, progress)
+    records = history.write(timeline, envelopes, start, options.history, options.out, progress)
     print(f"simulator: history days={options.history} records={records} out={options.out}")
     return 0
 
 
-def _serve(options: argparse.Namespace, sealer: Sealer, log: RecordLog) -> int:
-    api = server.Api(log, sealer, options.window)
+def _serve(
+    options: argparse.Namespace, sealer: Sealer, log: RecordLog, wanted: Faults | None
+) -> int:
+    api = server.Api(log, sealer, options.window, _token(options.token_file), wanted)
     with server.listen(api, options.host, options.port) as http:
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)

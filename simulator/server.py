@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import errno
 import gzip
+import itertools
 import json
+import random
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from simulator import http_faults
 from simulator.errors import SimulatorError
-from simulator.records import Record, RecordLog
+from simulator.faults import HTTP, Faults
+from simulator.records import RecordLog
 from simulator.tokens import Sealer
 
 LOG_PATH = "/api/data/log"
@@ -40,34 +46,38 @@ class Api:
     log: RecordLog
     sealer: Sealer
     window: int
+    token: str | None = field(default=None, repr=False)
+    """What a client has to show as its bearer token, if anything."""
+    faults: Faults | None = None
 
-    def answer(self, target: str) -> tuple[HTTPStatus, Any]:
-        """Return status and JSON body for a request target."""
-        parts = urlsplit(target)
-        if parts.path == HEALTH_PATH:
-            return HTTPStatus.OK, {"status": "ok"}
-        if parts.path != LOG_PATH:
-            return _refuse(
-                HTTPStatus.NOT_FOUND, f"No such path; there are {LOG_PATH} and {HEALTH_PATH}."
-            )
-        try:
-            records = self._select(parse_qsl(parts.query, keep_blank_values=True))
-        except ValueError as error:
-            return _refuse(HTTPStatus.BAD_REQUEST, str(error))
-        return HTTPStatus.OK, self.sealer.envelopes(records)
+    def admits(self, authorization: str) -> bool:
+        """Tell whether a client may read the log."""
+        expected = f"Bearer {self.token}"
+        return self.token is None or compare_digest(authorization.encode(), expected.encode())
 
-    def _select(self, pairs: list[tuple[str, str]]) -> list[Record]:
+    def cursor(self, pairs: list[tuple[str, str]]) -> tuple[int | None, int]:
+        """Return the id after which the page begins (None: the window), and its size.
+
+        Raises:
+            ValueError: with a sentence for the client, if the query makes no sense.
+        """
         query = dict(pairs)
         if unknown := sorted(query.keys() - {"after", "limit"}):
             raise ValueError(f"Unknown parameters: {', '.join(unknown)}; use after and limit.")
         if len(query) < len(pairs):
             raise ValueError("A parameter was given twice.")
         if not query:
-            return self.log.latest(self.window)
+            return None, self.window
         # Without ``after`` a limit asks for the first page: a client begins with no cursor.
         after = _whole_number("after", query.get("after", "0"), 0, 2**63 - 1)
-        limit = _whole_number("limit", query.get("limit", str(self.window)), 1, MAX_LIMIT)
-        return self.log.after(after, limit)
+        return after, _whole_number("limit", query.get("limit", str(self.window)), 1, MAX_LIMIT)
+
+    def page(self, after: int | None, limit: int) -> bytes:
+        """Return a page's body."""
+        records = self.log.latest(limit) if after is None else self.log.after(after, limit)
+        if self.faults is None:
+            return _json(self.sealer.envelopes(records))
+        return http_faults.page(self.faults.envelopes(self.sealer, records))
 
 
 def _whole_number(name: str, text: str, low: int, high: int) -> int:
@@ -77,8 +87,12 @@ def _whole_number(name: str, text: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _refuse(status: HTTPStatus, reason: str) -> tuple[HTTPStatus, Any]:
-    return status, {"error": reason}
+def _refuse(status: HTTPStatus, reason: str) -> tuple[HTTPStatus, bytes]:
+    return status, _json({"error": reason})
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def listen(api: Api, host: str, port: int) -> ThreadingHTTPServer:
@@ -88,6 +102,8 @@ def listen(api: Api, host: str, port: int) -> ThreadingHTTPServer:
         pass
 
     Handler.api = api
+    Handler.numbers = itertools.count(1)
+    Handler.cached = []
     try:
         return _Server((host, port), Handler)
     except OSError as error:
@@ -111,6 +127,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     api: Api
+    numbers: Iterator[int]
+    """Of the requests for a page; only they can meet a fault of the server."""
+    cached: list[bytes]
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
 
@@ -119,10 +138,55 @@ class _Handler(BaseHTTPRequestHandler):
         return "log-api"
 
     def do_GET(self) -> None:
-        status, body = self.api.answer(self.path)
-        self._send(status, body)
+        parts = urlsplit(self.path)
+        if parts.path == HEALTH_PATH:
+            self._send(HTTPStatus.OK, _json({"status": "ok"}))
+        elif parts.path != LOG_PATH:
+            self._send(
+                *_refuse(
+                    HTTPStatus.NOT_FOUND, f"No such path; there are {LOG_PATH} and {HEALTH_PATH}."
+                )
+            )
+        elif not self.api.admits(self.headers.get("Authorization", "")):
+            self._send(
+                *_refuse(HTTPStatus.UNAUTHORIZED, "Show the bearer token."),
+                {"WWW-Authenticate": "Bearer"},
+            )
+        else:
+            try:
+                after, limit = self.api.cursor(parse_qsl(parts.query, keep_blank_values=True))
+            except ValueError as error:
+                self._send(*_refuse(HTTPStatus.BAD_REQUEST, str(error)))
+            else:
+                self._answer(after, limit)
 
     do_HEAD = do_GET
+
+    def _answer(self, after: int | None, limit: int) -> None:
+        faults = self.api.faults
+        if faults is None or not faults.of_http or self.command != "GET":
+            self._send(HTTPStatus.OK, self.api.page(after, limit))
+            return
+        number = next(self.numbers)
+        name = faults.of_request(number)
+        if name is None:
+            body = self.api.page(after, limit)
+            self.cached[:] = [body]
+            self._send(HTTPStatus.OK, body)
+            return
+        sealer = self.api.sealer
+        exchange = http_faults.Exchange(
+            handler=self,
+            log=self.api.log,
+            after=after,
+            limit=limit,
+            ring=sealer.ring(),
+            envelopes=lambda records, key: faults.envelopes(sealer, records, key),
+            dice=random.Random(f"{faults.seed}/answer/{number}"),
+            seconds=faults.seconds,
+            cached=self.cached,
+        )
+        HTTP[name].act(exchange)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what ``http.server`` itself refuses, as JSON and closing the connection."""
@@ -133,14 +197,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Stay silent: a poll every few seconds is no news."""
 
-    def _send(self, status: HTTPStatus, body: Any) -> None:
-        content = json.dumps(body, separators=(",", ":")).encode()
+    def _send(
+        self, status: HTTPStatus, content: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         if len(content) > 1_000 and _takes_gzip(self.headers.get("Accept-Encoding", "")):
             # Tokens are base64: a quarter is all there is to win, and level 1 wins it.
             content = gzip.compress(content, compresslevel=1, mtime=0)
             self.send_header("Content-Encoding", "gzip")
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Vary", "Accept-Encoding")
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Length", str(len(content)))
