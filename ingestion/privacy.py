@@ -6,12 +6,17 @@ were all reversed by trying; without the key that cannot be repeated.
 
 import hashlib
 import hmac
+import re
 from pathlib import Path
 from typing import Self
 
+from ingestion import secret_store
 from ingestion.errors import ConfigError
+from ingestion.settings import Settings
 
 KEY_BYTES = 32
+
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class Pseudonyms:
@@ -31,22 +36,51 @@ class Pseudonyms:
         self.fingerprint = hashlib.sha256(key).hexdigest()[:16]
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
-        """Read a key written as 64 hex digits.
+    def of_settings(cls, settings: Settings) -> Self:
+        """Read the key from wherever the settings say; from Secrets Manager on every call.
 
         Raises:
-            ConfigError: if the file cannot be read or holds anything else.
+            ConfigError: if it cannot be read or is no key.
+            LakeUnavailable: if Secrets Manager did not answer.
+        """
+        if name := settings.pseudonym_key_secret:
+            text = secret_store.read(settings, name, "PSEUDONYM_KEY_SECRET")
+            return cls.parse(text, f"The secret {name}")
+        if settings.pseudonym_key:
+            return cls.parse(settings.pseudonym_key, "The variable PSEUDONYM_KEY")
+        if settings.pseudonym_key_file:
+            return cls.from_file(settings.pseudonym_key_file)
+        raise ConfigError(
+            "There is no pseudonym key. Set PSEUDONYM_KEY_FILE, PSEUDONYM_KEY or "
+            "PSEUDONYM_KEY_SECRET."
+        )
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a key from a file.
+
+        Raises:
+            ConfigError: if the file cannot be read or is no key.
         """
         try:
-            return cls(bytes.fromhex(path.read_text("ascii").strip()))
+            return cls.parse(path.read_text("latin-1"), str(path))
         except OSError as error:
             raise ConfigError(
                 f"Cannot read the pseudonym key {path}: {error.strerror}. Set PSEUDONYM_KEY_FILE "
                 "to a file with 64 hex digits."
             ) from None
-        except ValueError:
-            # A bad hex digit is named by Python's message: part of a secret, so it is dropped.
-            raise ConfigError(f"{path} must hold 64 hex digits and nothing else.") from None
+
+    @classmethod
+    def parse(cls, text: str, place: str = "The pseudonym key") -> Self:
+        """Read a key written as 64 hex digits; ``place`` is what messages call it.
+
+        Raises:
+            ConfigError: if it is anything else; the message quotes nothing of it.
+        """
+        digits = "".join(text.split())
+        if not _HEX.fullmatch(digits):
+            raise ConfigError(f"{place} must hold 64 hex digits and nothing else.")
+        return cls(bytes.fromhex(digits))
 
     def reveal(self) -> bytes:
         """Return the key, for the pipe to the decoding process: never log or store it."""

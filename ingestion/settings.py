@@ -1,7 +1,7 @@
 """The only reader of the environment. Knows names and shapes of settings.
 
 Secrets stay in files (``*_FILE``) or in Secrets Manager (``*_SECRET``) where they can: what is not
-in Settings cannot be printed with it. The one that may be in the environment is hidden from repr.
+in Settings cannot be printed with it. Those that may be in the environment are hidden from repr.
 """
 
 import os
@@ -27,9 +27,6 @@ class Settings:
     source_url: str
     """Address of the log API, without a query string."""
 
-    pseudonym_key_file: Path
-    """64 hex digits: the secret of ``privacy.Pseudonyms``."""
-
     fernet_keys_file: Path | None = None
     """A file with the key ring (keys.py): a JSON document, or one key per line, newest first."""
 
@@ -38,6 +35,15 @@ class Settings:
 
     fernet_keys_secret: str | None = None
     """Name or ARN of a secret of Secrets Manager that holds the key ring; read by every run."""
+
+    pseudonym_key_file: Path | None = None
+    """A file with 64 hex digits: the secret of ``privacy.Pseudonyms``."""
+
+    pseudonym_key: str | None = field(default=None, repr=False)
+    """The 64 hex digits themselves; hidden from repr."""
+
+    pseudonym_key_secret: str | None = None
+    """Name or ARN of a secret of Secrets Manager that holds them."""
 
     source_paging: Paging = "window"
     """``window``: the API answers with its latest records; ``cursor``: ``?after=<id>&limit=``."""
@@ -129,7 +135,7 @@ class Settings:
 _REQUIRED = (
     ("source_url",),
     ("fernet_keys_file", "fernet_keys", "fernet_keys_secret"),
-    ("pseudonym_key_file",),
+    ("pseudonym_key_file", "pseudonym_key", "pseudonym_key_secret"),
 )
 # Exactly one of each row. No default: a forgotten one must stop a production run, not send it to
 # a laptop's address.

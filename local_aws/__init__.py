@@ -1,1 +1,1 @@
-"""S3, Glue, Athena and Secrets Manager on one folder of this laptop; imports nothing of Daylight."""
+"""One folder of this laptop as AWS; imports nothing of Daylight."""

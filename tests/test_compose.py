@@ -123,10 +123,31 @@ def test_compose_gives_the_data_s_keys_to_workers_and_the_source_only() -> None:
 
 def test_compose_worker_is_given_every_setting() -> None:
     given = SERVICES["worker"]["environment"].keys()
+    as_files = {secret["environment"] for secret in CLUSTER["secrets"].values()}
 
-    missing = set(Settings.variables()) - given
+    missing = set(Settings.variables()) - given - as_files
 
     assert not missing, f"Pass {sorted(missing)} to the worker in docker-compose.yaml."
+    assert not as_files & given, "They are files in the container: of each pair only one may be."
+
+
+@pytest.mark.parametrize("name", ["FERNET_KEYS", "PSEUDONYM_KEY"])
+def test_compose_worker_has_each_key_from_one_place_with_and_without_a_secret(name: str) -> None:
+    template = SERVICES["worker"]["environment"]
+
+    for chosen in ({name: "x"}, {name: "", f"{name}_FILE": "", f"{name}_SECRET": "daylight/x"}):
+        given = {
+            key: chosen.get(key, "") if value is None else _filled_in(value, chosen)
+            for key, value in template.items()
+            if key in (name, f"{name}_FILE", f"{name}_SECRET")
+        }
+
+        assert len([value for value in given.values() if value]) == 1, given
+
+
+def _filled_in(text: str, variables: dict[str, str]) -> str:
+    """Compose's ``${NAME-default}``: the default only where the variable is not set at all."""
+    return re.sub(r"\$\{(\w+)-([^}]*)\}", lambda m: variables.get(m[1], m[2]), text)
 
 
 def test_compose_airflow_is_not_open_to_everybody() -> None:
