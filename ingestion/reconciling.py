@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ingestion import records
 from ingestion.commit import LandingLog
+from ingestion.errors import ContractError
 from ingestion.headers import Head
 from ingestion.isolation import derive
 from ingestion.lake import Lake
@@ -82,6 +83,19 @@ class Reconciliation:
     def is_clean(self) -> bool:
         """Tell whether the lake holds what the source shows."""
         return not self.lost and not self.differing
+
+    def refuse_unless_clean(self) -> None:
+        """Raise where somebody has to look.
+
+        Raises:
+            ContractError: with the numbers, and the first ids.
+        """
+        if not self.is_clean:
+            raise ContractError(
+                f"Of {self.read} records at the source, {self.lost} are lost from the lake "
+                f"{self.lost_ids} and {self.differing} differ {self.differing_ids}. Compare them; "
+                "restore raw files from the bucket's versions, or derive the batch again."
+            )
 
 
 def reconcile(settings: Settings, days: int = 7) -> Reconciliation:

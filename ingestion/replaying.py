@@ -29,15 +29,17 @@ logger = logging.getLogger(__name__)
 _TRIED_AT_ONCE = 10_000
 
 
-def replay(settings: Settings, reason: Reason | None = None) -> list[str]:
+def replay(settings: Settings, reason: str | None = None) -> list[str]:
     """Land again what quarantine holds and can be read now; return the unpublished manifests.
 
     Safe to repeat and to race: what one replay took, the next one does not find. A record keeps
     the time at which it was fetched, so nothing becomes good merely by waiting.
 
     Raises:
-        ConfigError: if the settings or the keys are wrong.
+        ConfigError: if the settings or the keys are wrong, or there is no such reason.
     """
+    if reason is not None and reason not in set(Reason):
+        raise ConfigError(f"There is no reason {reason!r}; there are {', '.join(Reason)}.")
     landing = Landing(settings)
     landing.catch_up()
     rules = landing.deriver.rules

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion import Settings, land_api, reconcile
+from ingestion import ContractError, Settings, land_api, reconcile
 from tests.ingestion.envelopes import STRANGER, envelope, plaintext, seal
 from tests.ingestion.lakes import MemoryLake, publish_checked, raw_rows
 from tests.ingestion.sources import cursor, page, serving
@@ -80,7 +80,8 @@ def test_a_row_that_was_altered_and_one_that_vanished_are_found(
 
     assert counts(found) == {"read": 10, "equal": 8, "differing": 1, "lost": 1}
     assert (found.differing_ids, found.lost_ids) == ([5], [3])
-    assert not found.is_clean
+    with pytest.raises(ContractError, match=r"10 records at the source, 1 are lost .* \[3\]"):
+        found.refuse_unless_clean()
 
 
 def test_a_source_that_rewrote_a_record_differs_and_the_first_one_stands(

@@ -126,6 +126,8 @@ def test_only_the_reason_that_was_asked_for_is_replayed(memory_lake: MemoryLake,
 
     assert replay(locked, Reason.FIELD_TYPE) == []
     assert len(replay(locked, Reason.TOKEN_UNKNOWN_KEY)) == 1
+    with pytest.raises(ConfigError, match="no reason 'UNKNOWN_KEY'; there are"):
+        replay(locked, "UNKNOWN_KEY")
 
 
 def test_a_contested_id_is_never_replayed(
