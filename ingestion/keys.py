@@ -31,6 +31,9 @@ KeyState = Literal["primary", "decrypt-only", "retired"]
 MAX_DOCUMENT_CHARACTERS = 65_536
 """As much as Secrets Manager holds; a longer file is something else."""
 
+MAX_KEYS = 100
+"""More would make a token of a stranger slow to refuse; retired keys can be dropped at last."""
+
 _OVERHEAD = 57
 """Bytes of a token beside its ciphertext: version 1, time 8, IV 16, MAC 32."""
 
@@ -219,7 +222,7 @@ def _written(key: _Key) -> dict[str, str]:
     entry = key.entry
     written = {"key": base64.urlsafe_b64encode(key.secret).decode(), "state": str(entry.state)}
     if entry.not_before:
-        written["not_before"] = entry.not_before.strftime("%Y-%m-%dT%H:%M:%SZ")
+        written["not_before"] = entry.not_before.isoformat()
     if entry.id:
         written["id"] = entry.id
     return written
@@ -263,6 +266,8 @@ def _entries(text: str, place: str) -> list[object]:
 def _read(entries: Sequence[object], place: str) -> tuple[_Key, ...]:
     if not entries:
         raise ConfigError(f"{place}: the key ring is empty. Put at least one Fernet key into it.")
+    if len(entries) > MAX_KEYS:
+        raise ConfigError(f"{place}: the key ring has {len(entries)} keys; {MAX_KEYS} are allowed.")
     problems: list[str] = []
     keys: list[_Key] = []
     states: list[object] = []

@@ -37,8 +37,13 @@ def read(settings: Settings, name: str, variable: str) -> str:
     asked = f"the secret {name} in {settings.aws_region} ({variable})"
     with _translated(asked), _unlogged():
         answer = client.get_secret_value(SecretId=name)
-    if not answer.get("SecretString"):
+    if "SecretBinary" in answer:
         raise ConfigError(f"AWS holds no text for {asked}. Store it as SecretString, not as bytes.")
+    if not answer.get("SecretString"):
+        raise LakeUnavailable(
+            f"What answered for {asked} is not Secrets Manager. Look at AWS_ENDPOINT_URL and at "
+            "proxies on the way; run again."
+        )
     return cast(str, answer["SecretString"])
 
 

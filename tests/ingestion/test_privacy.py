@@ -1,8 +1,10 @@
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ingestion import ConfigError
+from ingestion import ConfigError, Settings
 from ingestion.privacy import Pseudonyms
 from tests.ingestion.envelopes import PSEUDONYM_KEY, pseudonym
 
@@ -37,3 +39,23 @@ def test_from_file_refuses_anything_else_and_shows_nothing_of_it(content: bytes,
 def test_from_file_says_that_there_is_none(tmp_path: Path):
     with pytest.raises(ConfigError, match="Set PSEUDONYM_KEY_FILE"):
         Pseudonyms.from_file(tmp_path / "absent")
+
+
+def test_of_settings_takes_the_key_from_a_file_or_the_variable(
+    make_settings: Callable[..., Settings],
+):
+    made = make_settings()
+    variable = make_settings(PSEUDONYM_KEY_FILE="", PSEUDONYM_KEY="5a" * 32)
+
+    assert Pseudonyms.of_settings(made).of("a") == pseudonym("a")
+    assert Pseudonyms.of_settings(variable).of("a") == pseudonym("a")
+    with pytest.raises(ConfigError, match="Set PSEUDONYM_KEY_FILE, PSEUDONYM_KEY or"):
+        Pseudonyms.of_settings(replace(made, pseudonym_key_file=None))
+
+
+def test_parse_takes_digits_in_groups_and_names_the_place_of_anything_else():
+    assert Pseudonyms.parse(" ".join(["5A5a"] * 16)).of("a") == pseudonym("a")
+    for wrong in ("canary", "5a" * 31 + "5", "0x" + "5a" * 31, "\u0665" * 64):
+        with pytest.raises(ConfigError, match="The variable X must hold 64 hex digits") as caught:
+            Pseudonyms.parse(wrong, "The variable X")
+        assert wrong not in str(caught.value)

@@ -24,6 +24,7 @@ def test_from_env_needs_three_variables_and_defaults_the_others():
 
     assert settings.source_paging == "window"
     assert settings.source_false_z is True
+    assert settings.source_consecutive_ids is True
     assert settings.lake_bucket == "daylight-lake"
     assert settings.aws_endpoint_url is None
 
@@ -34,7 +35,8 @@ def test_from_env_reports_everything_that_is_missing_at_once():
 
     assert (
         "Missing environment variables: SOURCE_URL, FERNET_KEYS_FILE or FERNET_KEYS or "
-        "FERNET_KEYS_SECRET, PSEUDONYM_KEY_FILE" in str(caught.value)
+        "FERNET_KEYS_SECRET, PSEUDONYM_KEY_FILE or PSEUDONYM_KEY or PSEUDONYM_KEY_SECRET"
+        in str(caught.value)
     )
     assert ".env.example" in str(caught.value)
 
@@ -47,9 +49,38 @@ def test_from_env_reports_missing_and_wrong_together():
         assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("secret", ["FERNET_KEYS", "PSEUDONYM_KEY"])
+def test_from_env_takes_a_secret_from_one_of_three_places_and_shows_it_in_none(secret: str):
+    ways = {f"{secret}_FILE": "/x", secret: "key-canary", f"{secret}_SECRET": "arn:x"}
+    others = {name: value for name, value in LEAST.items() if not name.startswith(secret)}
+
+    for name, value in ways.items():
+        settings = Settings.from_env(others | dict.fromkeys(ways, "") | {name: value})
+
+        assert str(getattr(settings, name.lower())) == value
+        assert "canary" not in repr(settings)
+        for other in ways.keys() - {name}:
+            assert getattr(settings, other.lower()) is None
+
+
+@pytest.mark.parametrize("secret", ["FERNET_KEYS", "PSEUDONYM_KEY"])
+@pytest.mark.parametrize("absent", ["", "_FILE", "_SECRET"])
+def test_from_env_refuses_a_secret_from_two_places(secret: str, absent: str):
+    ways = {f"{secret}{end}": "canary" for end in ("", "_FILE", "_SECRET") if end != absent}
+    others = {name: value for name, value in LEAST.items() if not name.startswith(secret)}
+
+    with pytest.raises(ConfigError, match="Set only one of") as caught:
+        Settings.from_env(others | ways)
+
+    for name in ways:
+        assert name in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SOURCE_CONSECUTIVE_IDS", "1"),
         ("SOURCE_URL", "file:///etc/passwd"),
         ("SOURCE_URL", "http://"),
         ("SOURCE_URL", "http://user:secret@host/"),
