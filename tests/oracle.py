@@ -34,10 +34,12 @@ class Lake:
 
 def warehouse(lake: Lake, metric_zone: str, source_zone: str) -> dict[str, list[Row]]:
     """Return every row of every mart and metric, in no particular order."""
-    batches = _contiguous(lake.batches)
+    batches = _counting(_contiguous(lake.batches))
     visible = {batch["seq"] for batch in batches}
+    replays = {batch["seq"] for batch in batches if batch["source"] == "replay"}
     records = _first_arrivals(r for r in lake.records if r["batch_seq"] in visible)
-    quarantined = [r for r in lake.quarantined if r["batch_seq"] in visible]
+    refused = [r for r in lake.quarantined if r["batch_seq"] in visible]
+    quarantined = [row for row in refused if not _is_taken_out(row, replays, records, refused)]
 
     user_days = _user_days(records, ZoneInfo(metric_zone))
     active = {
@@ -52,8 +54,10 @@ def warehouse(lake: Lake, metric_zone: str, source_zone: str) -> dict[str, list[
         "metrics_daily_active": _daily_active(user_days, active, dates),
         "metrics_endpoint_daily": _endpoints(records, ZoneInfo(metric_zone)),
         "metrics_pipeline_health_daily": _health(
-            batches, records, quarantined, ZoneInfo(source_zone)
+            batches, replays, records, quarantined, ZoneInfo(source_zone)
         ),
+        "metrics_quarantine_daily": _quarantine(quarantined),
+        "metrics_missing_ids": _missing(batches, records, quarantined),
     }
 
 
@@ -84,6 +88,22 @@ def _contiguous(batches: Iterable[Row]) -> list[Row]:
     while len(visible) + 1 in by_seq:
         visible.append(by_seq[len(visible) + 1])
     return visible
+
+
+def _counting(batches: list[Row]) -> list[Row]:
+    replaced = {seq for batch in batches for seq in batch.get("supersedes", [])}
+    return [batch for batch in batches if batch["seq"] not in replaced]
+
+
+def _is_taken_out(row: Row, replays: set[int], records: list[Row], refused: list[Row]) -> bool:
+    """Tell whether a replay behind a refusal has its record: good, or refused once more."""
+    for seq in replays:
+        if seq > row["batch_seq"]:
+            ids = {str(r["record_id"]) for r in records if r["batch_seq"] == seq}
+            keys = {r["record_key"] for r in refused if r["batch_seq"] == seq}
+            if row["record_key"] in ids | keys:
+                return True
+    return False
 
 
 def _first_arrivals(records: Iterable[Row]) -> list[Row]:
@@ -271,7 +291,11 @@ def _nearest_rank(values: list[int], percent: int) -> int:
 
 
 def _health(
-    batches: list[Row], records: list[Row], quarantined: list[Row], zone: ZoneInfo
+    batches: list[Row],
+    replays: set[int],
+    records: list[Row],
+    quarantined: list[Row],
+    zone: ZoneInfo,
 ) -> list[Row]:
     rows = []
     days = {entry["arrived_date"] for batch in batches for entry in batch["arrival_days"]}
@@ -280,9 +304,14 @@ def _health(
         ledger = [e for b in batches for e in b["arrival_days"] if e["arrived_date"] == text]
         arrived = [r for r in records if _day(r["arrived_at"], zone) == day]
         refused = [r for r in quarantined if r["arrived_date"] == text]
+        conflicts = sum(r["reason"] == "ID_CONFLICT" for r in refused)
         ids = {r["record_id"] for r in arrived + refused if r["record_id"] is not None}
         keys = {r["key_fingerprint"] for r in arrived + refused} - {None}
         lags = [(r["landed_at"] - r["occurred_at"]) // timedelta(milliseconds=1) for r in arrived]
+        # How long a record waited for its key says nothing about the way from source to lake.
+        straight = [
+            lag for r, lag in zip(arrived, lags, strict=True) if r["batch_seq"] not in replays
+        ]
         span = max(ids) - min(ids) + 1 if ids else None
         rows.append(
             {
@@ -292,19 +321,55 @@ def _health(
                 ),
                 "offered_count": sum(e["offered"] for e in ledger),
                 "good_count": len(arrived),
-                "quarantined_count": len(refused),
+                "quarantined_count": len(refused) - conflicts,
                 "duplicate_count": sum(e["duplicate"] for e in ledger),
+                "conflict_count": conflicts,
+                "replayed_count": len(arrived) - len(straight),
                 "missing_id_count": span - len(ids) if span else None,
                 "sequence_completeness": len(ids) / span if span else None,
                 "key_count": len(keys),
-                "lag_p50_seconds": _nearest_rank(lags, 50) / 1000 if lags else None,
-                "lag_p95_seconds": _nearest_rank(lags, 95) / 1000 if lags else None,
-                "lag_max_seconds": max(lags) / 1000 if lags else None,
+                "keys_used": ", ".join(sorted(keys)) or None,
+                "lag_p50_seconds": _nearest_rank(straight, 50) / 1000 if straight else None,
+                "lag_p95_seconds": _nearest_rank(straight, 95) / 1000 if straight else None,
+                "lag_max_seconds": max(straight) / 1000 if straight else None,
                 "late_1h_count": sum(lag > 3_600_000 for lag in lags),
                 "late_1d_count": sum(lag > 86_400_000 for lag in lags),
                 "late_7d_count": sum(lag > 7 * 86_400_000 for lag in lags),
             }
         )
+    return rows
+
+
+def _quarantine(quarantined: list[Row]) -> list[Row]:
+    groups: dict[tuple[str, str], int] = defaultdict(int)
+    for row in quarantined:
+        groups[row["arrived_date"], row["reason"]] += 1
+    return [
+        {"arrived_date": date.fromisoformat(day), "reason": reason, "quarantined_count": count}
+        for (day, reason), count in groups.items()
+    ]
+
+
+def _missing(batches: list[Row], records: list[Row], quarantined: list[Row]) -> list[Row]:
+    came = {row["record_id"] for row in records + quarantined}
+    rows = []
+    for batch in batches:
+        for overtaken in batch.get("missing", []):
+            run: list[int] = []
+            for number in range(overtaken["low"], overtaken["high"] + 2):
+                if number <= overtaken["high"] and number not in came:
+                    run.append(number)
+                elif run:
+                    rows.append(
+                        {
+                            "first_missing_id": run[0],
+                            "last_missing_id": run[-1],
+                            "missing_id_count": len(run),
+                            "overtaken_batch_seq": batch["seq"],
+                            "overtaken_at": utc(batch["landed_at"]).replace(tzinfo=None),
+                        }
+                    )
+                    run = []
     return rows
 
 

@@ -1,6 +1,19 @@
-{# What each batch, and each arrival date, says it brought is what readers find: no record lost,
-   doubled or half published. #}
+{# What each batch, and each arrival date, says it brought is what lies there: no record lost,
+   doubled or half published. A batch's own rows of quarantine stay where they are when a replay
+   takes a record out; the date counts what is in quarantine now. #}
 with
+
+batches as (
+
+    select * from {{ ref('stg_access_logs__batches') }}
+
+),
+
+quarantine_rows as (
+
+    select * from {{ source('access_logs', 'quarantined_records') }}
+
+),
 
 claims_and_finds as (
 
@@ -9,10 +22,12 @@ claims_and_finds as (
         cast(batch_seq as varchar) as entry,
         good_count as claimed_good_count,
         quarantined_count as claimed_quarantined_count,
+        conflict_count as claimed_conflict_count,
         0 as found_good_count,
-        0 as found_quarantined_count
+        0 as found_quarantined_count,
+        0 as found_conflict_count
 
-    from {{ ref('stg_access_logs__batches') }}
+    from batches
 
     union all
 
@@ -21,8 +36,10 @@ claims_and_finds as (
         cast(arrived_date as varchar) as entry,
         good_count as claimed_good_count,
         quarantined_count as claimed_quarantined_count,
+        conflict_count as claimed_conflict_count,
         0 as found_good_count,
-        0 as found_quarantined_count
+        0 as found_quarantined_count,
+        0 as found_conflict_count
 
     from {{ ref('metrics_pipeline_health_daily') }}
 
@@ -33,8 +50,10 @@ claims_and_finds as (
         cast(batch_seq as varchar) as entry,
         0 as claimed_good_count,
         0 as claimed_quarantined_count,
+        0 as claimed_conflict_count,
         1 as found_good_count,
-        0 as found_quarantined_count
+        0 as found_quarantined_count,
+        0 as found_conflict_count
 
     from {{ ref('stg_access_logs__records') }}
 
@@ -45,8 +64,10 @@ claims_and_finds as (
         cast(arrived_date as varchar) as entry,
         0 as claimed_good_count,
         0 as claimed_quarantined_count,
+        0 as claimed_conflict_count,
         1 as found_good_count,
-        0 as found_quarantined_count
+        0 as found_quarantined_count,
+        0 as found_conflict_count
 
     from {{ ref('stg_access_logs__records') }}
 
@@ -54,13 +75,17 @@ claims_and_finds as (
 
     select
         'batch' as ledger,
-        cast(batch_seq as varchar) as entry,
+        cast(quarantine_rows.batch_seq as varchar) as entry,
         0 as claimed_good_count,
         0 as claimed_quarantined_count,
+        0 as claimed_conflict_count,
         0 as found_good_count,
-        1 as found_quarantined_count
+        case when quarantine_rows.reason = 'ID_CONFLICT' then 0 else 1 end
+            as found_quarantined_count,
+        case when quarantine_rows.reason = 'ID_CONFLICT' then 1 else 0 end as found_conflict_count
 
-    from {{ ref('stg_access_logs__quarantined_records') }}
+    from quarantine_rows
+    inner join batches on quarantine_rows.batch_seq = batches.batch_seq
 
     union all
 
@@ -69,8 +94,10 @@ claims_and_finds as (
         cast(arrived_date as varchar) as entry,
         0 as claimed_good_count,
         0 as claimed_quarantined_count,
+        0 as claimed_conflict_count,
         0 as found_good_count,
-        1 as found_quarantined_count
+        case when is_conflict then 0 else 1 end as found_quarantined_count,
+        case when is_conflict then 1 else 0 end as found_conflict_count
 
     from {{ ref('stg_access_logs__quarantined_records') }}
 
@@ -84,7 +111,9 @@ entries_summed as (
         sum(claimed_good_count) as claimed_good_count,
         sum(found_good_count) as found_good_count,
         sum(claimed_quarantined_count) as claimed_quarantined_count,
-        sum(found_quarantined_count) as found_quarantined_count
+        sum(found_quarantined_count) as found_quarantined_count,
+        sum(claimed_conflict_count) as claimed_conflict_count,
+        sum(found_conflict_count) as found_conflict_count
 
     from claims_and_finds
 
@@ -96,3 +125,4 @@ select * from entries_summed
 where
     claimed_good_count <> found_good_count
     or claimed_quarantined_count <> found_quarantined_count
+    or claimed_conflict_count <> found_conflict_count

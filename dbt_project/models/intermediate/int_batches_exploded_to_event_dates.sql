@@ -6,7 +6,8 @@ batches as (
 
 ),
 
-{# A batch names its days in the source's zone; its first and last instants give the metric's. #}
+{# A batch names its days in the source's zone; its first and last instants give the metric's. One
+   that replaces another names the days and instants of both. #}
 event_days_unnested as (
 
     select

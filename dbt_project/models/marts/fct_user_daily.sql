@@ -5,6 +5,8 @@
         table_type='iceberg',
         format='parquet',
         unique_key=['user_id', 'event_date'],
+        delete_condition='src.event_count is null',
+        insert_condition='src.event_count is not null',
         unique_tmp_table_suffix=true,
         on_schema_change='fail',
     )
@@ -66,11 +68,34 @@ user_days_counted as (
 
 ),
 
+{# A batch that is derived again may take the last record of a user's day away. Such a day is listed
+   without counts, and the merge deletes what has none. #}
+user_days_standing as (
+
+    {% if is_incremental() %}
+        select
+            standing.user_id,
+            standing.event_date
+
+        from {{ this }} as standing
+        inner join dirty_dates on standing.event_date = dirty_dates.event_date
+    {% else %}
+        select
+            cast(null as varchar) as user_id,
+            event_date
+
+        from dirty_dates
+
+        where false
+    {% endif %}
+
+),
+
 stamped as (
 
     select
-        user_days_counted.user_id,
-        user_days_counted.event_date,
+        coalesce(user_days_counted.user_id, user_days_standing.user_id) as user_id,
+        coalesce(user_days_counted.event_date, user_days_standing.event_date) as event_date,
         user_days_counted.event_count,
         user_days_counted.active_event_count,
         user_days_counted.error_count,
@@ -85,6 +110,11 @@ stamped as (
         snapshot.as_of_batch_seq
 
     from user_days_counted
+    full outer join
+        user_days_standing
+        on
+            user_days_counted.user_id = user_days_standing.user_id
+            and user_days_counted.event_date = user_days_standing.event_date
     cross join snapshot
 
 )

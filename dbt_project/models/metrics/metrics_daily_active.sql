@@ -5,6 +5,8 @@
         table_type='iceberg',
         format='parquet',
         unique_key='metric_date',
+        delete_condition='src.is_wau_complete is null',
+        insert_condition='src.is_wau_complete is not null',
         unique_tmp_table_suffix=true,
         on_schema_change='fail',
     )
@@ -60,7 +62,11 @@ dirty_span as (
 
 dates_dirty as (
 
-    select dates.*
+    select
+        dates.metric_date,
+        dates.is_wau_complete,
+        dates.is_mau_complete
+
     from dates
     {% if is_incremental() %}
         cross join dirty_span
@@ -68,6 +74,20 @@ dates_dirty as (
         where
             dates.metric_date >= dirty_span.first_dirty_date
             or dates.metric_date > built.last_built_date
+
+        {# A batch that is derived again may shorten history. A date outside it has no windows, and
+           the merge deletes what has none. #}
+        union all
+
+        select
+            standing.metric_date,
+            cast(null as boolean) as is_wau_complete,
+            cast(null as boolean) as is_mau_complete
+
+        from {{ this }} as standing
+        left join dates on standing.metric_date = dates.metric_date
+
+        where dates.metric_date is null
     {% endif %}
 
 ),

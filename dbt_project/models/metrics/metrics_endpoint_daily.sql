@@ -5,6 +5,8 @@
         table_type='iceberg',
         format='parquet',
         unique_key=['metric_date', 'route', 'method'],
+        delete_condition='src.request_count is null',
+        insert_condition='src.request_count is not null',
         unique_tmp_table_suffix=true,
         on_schema_change='fail',
     )
@@ -71,12 +73,36 @@ days_totalled as (
 
 ),
 
+{# As in fct_user_daily: what is gone is listed without counts, and the merge deletes it. #}
+endpoints_standing as (
+
+    {% if is_incremental() %}
+        select
+            standing.metric_date,
+            standing.route,
+            standing.method
+
+        from {{ this }} as standing
+        inner join dirty_dates on standing.metric_date = dirty_dates.event_date
+    {% else %}
+        select
+            event_date as metric_date,
+            cast(null as varchar) as route,
+            cast(null as varchar) as method
+
+        from dirty_dates
+
+        where false
+    {% endif %}
+
+),
+
 rates_computed as (
 
     select
-        days_totalled.metric_date,
-        days_totalled.route,
-        days_totalled.method,
+        coalesce(days_totalled.metric_date, endpoints_standing.metric_date) as metric_date,
+        coalesce(days_totalled.route, endpoints_standing.route) as route,
+        coalesce(days_totalled.method, endpoints_standing.method) as method,
         days_totalled.request_count,
         days_totalled.user_count,
         days_totalled.error_count,
@@ -89,6 +115,12 @@ rates_computed as (
         snapshot.as_of_batch_seq
 
     from days_totalled
+    full outer join
+        endpoints_standing
+        on
+            days_totalled.metric_date = endpoints_standing.metric_date
+            and days_totalled.route = endpoints_standing.route
+            and days_totalled.method = endpoints_standing.method
     cross join snapshot
 
 )

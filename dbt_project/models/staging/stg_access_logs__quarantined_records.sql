@@ -6,17 +6,74 @@ source as (
 
 ),
 
-snapshot as (
+accepted_records as (
 
-    select max(batch_seq) as highest_batch_seq from {{ ref('stg_access_logs__batches') }}
+    select * from {{ source('access_logs', 'access_logs') }}
+
+),
+
+batches as (
+
+    select * from {{ ref('stg_access_logs__batches') }}
 
 ),
 
 published as (
 
-    select source.*
+    select
+        source.*,
+        batches.source_name = 'replay' as is_replayed
+
     from source
-    inner join snapshot on source.batch_seq <= snapshot.highest_batch_seq
+    inner join batches on source.batch_seq = batches.batch_seq
+
+),
+
+{# What a replay took out it has itself: as a good record, or refused once more under its number. #}
+replays_listed as (
+
+    select
+        cast(accepted_records.record_id as varchar) as record_key,
+        accepted_records.batch_seq
+
+    from accepted_records
+    inner join batches on accepted_records.batch_seq = batches.batch_seq
+    where batches.source_name = 'replay'
+
+    union all
+
+    select
+        record_key,
+        batch_seq
+
+    from published
+    where is_replayed
+
+),
+
+replays_summarised as (
+
+    select
+        record_key,
+        max(batch_seq) as last_replay_seq
+
+    from replays_listed
+
+    group by 1
+
+),
+
+{# Nothing is ever deleted from quarantine: a record leaves it when a later replay has it. #}
+in_quarantine_now as (
+
+    select published.*
+
+    from published
+    left join replays_summarised on published.record_key = replays_summarised.record_key
+
+    where
+        replays_summarised.last_replay_seq is null
+        or replays_summarised.last_replay_seq <= published.batch_seq
 
 ),
 
@@ -34,13 +91,16 @@ renamed as (
         stage,
         key_fingerprint,
 
+        ---------- booleans
+        reason = 'ID_CONFLICT' as is_conflict,
+
         ---------- dates
         cast(arrived_date as date) as arrived_date,
 
         ---------- timestamps
         landed_at
 
-    from published
+    from in_quarantine_now
 
 )
 

@@ -10,17 +10,20 @@ source as (
 
 ),
 
-snapshot as (
+batches as (
 
-    select max(batch_seq) as highest_batch_seq from {{ ref('stg_access_logs__batches') }}
+    select * from {{ ref('stg_access_logs__batches') }}
 
 ),
 
 published as (
 
-    select source.*
+    select
+        source.*,
+        batches.source_name = 'replay' as is_replayed
+
     from source
-    inner join snapshot on source.batch_seq <= snapshot.highest_batch_seq
+    inner join batches on source.batch_seq = batches.batch_seq
 
 ),
 
@@ -62,6 +65,7 @@ renamed as (
 
         ---------- booleans
         coalesce(level_name in ('ERROR', 'CRITICAL'), false) as is_error,
+        is_replayed,
 
         ---------- dates
         {{ utc_to_date('occurred_at', var('metric_time_zone')) }} as event_date,
