@@ -130,7 +130,7 @@ class Lake:
         except _ObjectMissing:
             raise ContractError(
                 f"{self.uri(source)} is gone, so its batch cannot be published from it. "
-                "Run `python -m ingestion land-api`: it derives the batch again."
+                "Run `python -m ingestion land`: it derives the batch again."
             ) from None
         if found != size:
             raise ContractError(

@@ -220,9 +220,16 @@ class Landing:
             self._unreadable += 1
 
     def _refuse_a_wrong_ring(self) -> None:
-        """Stop before a wrong key ring fills the quarantine with everything there is."""
+        """Stop a first run whose key ring is the wrong one; later ones quarantine what is unread.
+
+        Once records were read, a batch that cannot be is a rotation that nobody told us of. A
+        window does not show it again, so it is taken as it is, and a replay reads it.
+        """
         seen = self._unreadable + self._tokenless
         if self._readable or seen < MIN_JUDGED_RECORDS:
+            return
+        if self._head.seq:
+            logger.error("unreadable source=%s records=%d", self.candidate.source, seen)
             return
         ring = self.deriver.rules.ring
         if self._unreadable:

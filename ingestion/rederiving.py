@@ -85,6 +85,7 @@ def _entry(landing: Landing, head: Head, seq: int) -> Entry:
         offered=old.offered,
         duplicate=old.duplicate,
         conflict=old.conflict,
+        missing=old.missing,
         replayed=old.replayed - len(taken),
         replayed_reasons={reason: count for reason, count in sorted(reasons.items()) if count},
         replayed_ids=_without(old.replayed_ids, left_out),

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _DERIVING = (
     "canonical.py",
+    "decoding.py",
     "fields.py",
     "isolation.py",
     "keys.py",
@@ -54,7 +55,7 @@ class Deriver:
 
     def __init__(self, settings: Settings) -> None:
         ring = KeyRing.of(settings)
-        pseudonyms = Pseudonyms.from_file(settings.pseudonym_key_file)
+        pseudonyms = Pseudonyms.of_settings(settings)
         clock = SourceClock(settings.source_time_zone, settings.source_false_z)
         self.rules = Rules(ring, pseudonyms, clock)
         folder = Path(__file__).parent

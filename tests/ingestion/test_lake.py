@@ -24,12 +24,11 @@ from ingestion import (
     Settings,
     land_api,
     land_dumps,
-    publish,
 )
 from ingestion.lake import Lake
 from ingestion.tables import ACCESS_LOGS, TABLES, glue_input
 from tests.ingestion.envelopes import envelope, judge, population
-from tests.ingestion.lakes import quarantine_rows, raw_rows
+from tests.ingestion.lakes import publish_checked, quarantine_rows, raw_rows
 from tests.ingestion.sources import page, serving
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +166,7 @@ def test_a_dump_in_s3_becomes_the_rows_that_the_oracle_says(
 
     for _ in range(2):
         manifests = land_dumps(lake_settings, lake.uri("offered/dumps/"))
-        publish(lake_settings, manifests)
+        publish_checked(lake_settings, manifests)
 
     verdicts = {item["recordId"]: judge(item, [fernet_key]) for item in items}
     rows = {row["record_id"]: row for row in raw_rows(lake)}
@@ -194,7 +193,7 @@ def test_racing_runs_over_s3_take_each_record_once(
             with serving(page(items[start : start + 120])) as (url, _):
                 barrier.wait(10)
                 settings = dataclasses.replace(lake_settings, source_url=url)
-                publish(settings, land_api(settings))
+                publish_checked(settings, land_api(settings))
         except BaseException as error:
             failures.append(error)
 
@@ -205,7 +204,7 @@ def test_racing_runs_over_s3_take_each_record_once(
         thread.join(120)
     with serving(page(items[:1])) as (url, _):
         settings = dataclasses.replace(lake_settings, source_url=url)
-        publish(settings, land_api(settings))
+        publish_checked(settings, land_api(settings))
 
     assert failures == []
     assert sorted(row["record_id"] for row in raw_rows(lake)) == list(range(200))
@@ -223,13 +222,18 @@ def test_a_process_killed_while_it_lands_loses_and_doubles_nothing(
     }
     script = (
         "import sys, ingestion.landing; ingestion.landing.MAX_BATCH_RECORDS = 100;"
-        "from ingestion.__main__ import main; code = main(sys.argv[1:]) or main(['publish']);"
+        "from ingestion.__main__ import main;"
+        "from ingestion import Settings, approve;"
+        "from ingestion.publishing import staged_manifests;"
+        "code = main(sys.argv[1:]); settings = Settings.from_env();"
+        "[approve(settings, manifest) for manifest in staged_manifests(settings)];"
+        "code = code or main(['publish']);"
         "sys.exit(code)"
     )
 
     def start() -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-c", script, "land-dumps", str(tmp_path / "dump")],
+            [sys.executable, "-c", script, "land", str(tmp_path / "dump")],
             env=os.environ | variables,
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
