@@ -6,6 +6,7 @@ its deadline, every size its cap, and a connection reaches one host only.
 
 import contextlib
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -37,6 +38,8 @@ READ_SECONDS = 30.0
 """Between two bytes."""
 
 _PIECE = 64 * 1024
+_FIRST_OBJECT = re.compile(rb"\s*+\[\s*+\{")
+_END_OF_OBJECT = re.compile(rb"\}\s*+,")
 
 # It warns of malformed headers by quoting them, and whatever stands there would be in our logs.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -72,8 +75,10 @@ class Unanswered(Exception):
 class TooLarge(Unanswered):
     """A page beyond our caps; a shorter one may be within them."""
 
-    def __init__(self, seen: str) -> None:
+    def __init__(self, seen: str, is_one_element: bool = False) -> None:
+        """Say what was seen, and whether a single element of an array is at fault."""
         super().__init__(seen, "No page of a log is that large: see what it really sends.")
+        self.is_one_element = is_one_element
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,8 @@ def _body(response: urllib3.BaseHTTPResponse, end: float) -> bytearray:
                 for part in unpacker.unpack(piece) if unpacker else (piece,):
                     body += part
                     if max(len(body), received) > MAX_BODY_BYTES:
-                        raise TooLarge(f"answered with more than {MAX_BODY_BYTES:,} bytes")
+                        seen = f"answered with more than {MAX_BODY_BYTES:,} bytes"
+                        raise TooLarge(seen, _is_one_element(body))
         if unpacker and not cut.is_set():
             unpacker.finish()
     except HTTPError as error:
@@ -179,6 +185,11 @@ def _body(response: urllib3.BaseHTTPResponse, end: float) -> bytearray:
     if cut.is_set():
         raise Unanswered(_late())
     return body
+
+
+def _is_one_element(body: bytearray) -> bool:
+    """Tell whether an array of objects is cut before its first object ends."""
+    return bool(_FIRST_OBJECT.match(body)) and not _END_OF_OBJECT.search(body)
 
 
 def _late() -> str:

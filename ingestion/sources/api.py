@@ -20,7 +20,7 @@ from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.reasons import Reason
 from ingestion.records import record_id
 from ingestion.settings import Settings
-from ingestion.sources.answers import Again, Answer, Line, TooLarge, Unanswered
+from ingestion.sources.answers import MAX_BODY_BYTES, Again, Answer, Line, TooLarge, Unanswered
 from ingestion.sources.envelopes import Broken, parse_array
 from ingestion.sources.patience import ATTEMPTS, Patience
 from ingestion.times import SourceClock
@@ -33,6 +33,9 @@ MAX_RUN_SECONDS = 1_800.0
 
 MAX_VALUES = 1_000_000
 """JSON values of one answer: two bytes of text can become a hundred of memory."""
+
+MAX_RECORDS = 100_000
+"""Of one answer; as many as SOURCE_PAGE_LIMIT may ask for."""
 
 MAX_PAGES_WITHOUT_IDS = 10
 """In a row; then a person has to look at the source."""
@@ -64,8 +67,8 @@ class Page:
     last_id: int | None = None
     span_seconds: float | None = None
     """Between the first and the last arrival; None where fewer than two records say when."""
-    id_count: int = 0
-    """How many records have an id that identifies them."""
+    unidentified: int = 0
+    """How many records have no id that identifies them."""
 
 
 def polling_interval(span_seconds: float | None) -> int | None:
@@ -111,26 +114,31 @@ def read(settings: Settings, start: int | None, patience: Patience | None = None
     with contextlib.closing(Line(settings.source_url)) as line:
         client = _Client(settings, line, patience or Patience())
         if settings.source_paging == "window":
-            yield client.page(None, {})
+            yield client.page(None, None)
         else:
-            yield from _follow(client, start, settings.source_page_limit)
+            limit, is_dense = settings.source_page_limit, settings.source_consecutive_ids
+            yield from _follow(client, start, limit, is_dense)
 
 
-def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]:
+def _follow(client: "_Client", cursor: int | None, most: int, is_dense: bool) -> Iterator[Page]:
+    limit = most
     longest = pages = without_ids = 0
     stop = "page_cap"
     while pages < MAX_PAGES:
-        query = {"limit": str(limit)}
-        if cursor is not None:
-            query["after"] = str(cursor)
         try:
-            page = client.page(cursor, query)
-        except _TooLarge:
-            if limit == 1:
+            page = client.page(cursor, limit)
+            if is_dense and _overtakes(page, cursor):
+                again = client.page(cursor, limit)
+                page = again if _begins_before(again, page) else page
+        except _TooLarge as error:
+            if limit > 1:
+                # One giant must not block the others; they come in shorter pages.
+                limit, longest = max(1, limit // 10), 0
+                logger.warning("shrinking source=api limit=%d because=too_large", limit)
+                continue
+            if not error.is_one_element:
                 raise
-            limit, longest = max(1, limit // 10), 0
-            logger.warning("shrinking source=api limit=%d because=too_large", limit)
-            continue
+            page = _stand_in(cursor)
         except _OutOfTime:
             if not pages:
                 raise
@@ -146,7 +154,7 @@ def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]
             # Nothing here says how far we are. But n records behind the cursor have n different
             # ids above it, so the last of them is cursor + n at least: going on from there
             # overtakes nothing, and spoiled ids do not block what stands behind them.
-            cursor = (-1 if cursor is None else cursor) + len(page.envelopes) - page.id_count
+            cursor = (-1 if cursor is None else cursor) + page.unidentified
             without_ids += 1
         if 2 * len(page.envelopes) < longest:
             return
@@ -154,11 +162,32 @@ def _follow(client: "_Client", cursor: int | None, limit: int) -> Iterator[Page]
         if without_ids == MAX_PAGES_WITHOUT_IDS:
             stop = "no_ids"
             break
+        if limit < most:
+            limit, longest = min(most, 2 * limit), 0
     logger.warning("stopped early source=api pages=%d because=%s", pages, stop)
 
 
+def _overtakes(page: Page, cursor: int | None) -> bool:
+    """Tell whether ids that follow each other are left out where a page begins."""
+    if cursor is None or page.first_id is None:
+        return False
+    return page.first_id - cursor - 1 > page.unidentified
+
+
+def _begins_before(page: Page, other: Page) -> bool:
+    return page.first_id is not None and (other.first_id is None or page.first_id < other.first_id)
+
+
+def _stand_in(cursor: int | None) -> Page:
+    """Return the page of one record that is too large to be read: a text, to be quarantined."""
+    logger.error("refused source=api record_after=%s because=too_large", cursor)
+    text = f"A record of more than {MAX_BODY_BYTES:,} bytes, after {cursor}."
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Page([text], cursor, digest, 200, unidentified=1)
+
+
 class _TooLarge(SourceUnavailable):
-    pass
+    is_one_element = False
 
 
 class _OutOfTime(SourceUnavailable):
@@ -180,8 +209,14 @@ class _Client:
         self._had_a_page = False
         self._authorize()
 
-    def page(self, cursor: int | None, query: dict[str, str]) -> Page:
-        """Return a page; ``_TooLarge`` and ``_OutOfTime`` beside what ``read`` raises."""
+    def page(self, cursor: int | None, limit: int | None) -> Page:
+        """Return the page behind a cursor; without a limit, the window.
+
+        Raises ``_TooLarge`` and ``_OutOfTime``, too.
+        """
+        query = {} if limit is None else {"limit": str(limit)}
+        if cursor is not None:
+            query["after"] = str(cursor)
         if self._had_a_page and self._patience.monotonic() >= self._end:
             raise _OutOfTime(f"{self._name} was read for {MAX_RUN_SECONDS:g} s.")
         has_authorized_again = False
@@ -200,7 +235,9 @@ class _Client:
                 has_authorized_again, again = True, "always"
             message = f"{self._name} {outcome.seen}{times}. {advice}"
             if isinstance(outcome, TooLarge):
-                raise _TooLarge(message)
+                too_large = _TooLarge(message)
+                too_large.is_one_element = outcome.is_one_element
+                raise too_large
             if again != "always" or attempt + 1 == ATTEMPTS:
                 raise error(message)
             pause = self._patience.seconds(attempt, outcome.wait)
@@ -226,7 +263,7 @@ class _Client:
         except Unanswered as unanswered:
             return unanswered
         is_behind = page.last_id is None or (cursor is not None and page.last_id <= cursor)
-        if cursor is not None and is_behind and page.id_count == len(page.envelopes) > 0:
+        if cursor is not None and is_behind and page.envelopes and not page.unidentified:
             return Unanswered(
                 f"was asked for records after {cursor} and brought none of them",
                 "If it does not page by ?after=, set SOURCE_PAGING=window.",
@@ -254,6 +291,8 @@ class _Client:
         except UnicodeDecodeError as error:
             wrong = f"that is not UTF-8, at byte {error.start:,}"
         else:
+            if len(envelopes) > MAX_RECORDS:
+                raise TooLarge(f"answered with more than {MAX_RECORDS:,} records")
             ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
             return Page(
                 envelopes,
@@ -263,7 +302,7 @@ class _Client:
                 min(ids, default=None),
                 max(ids, default=None),
                 span(envelopes, self._clock),
-                len(ids),
+                len(envelopes) - len(ids),
             )
         raise Unanswered(f"{seen} {wrong}", again="behind a page")
 

@@ -1,6 +1,8 @@
 import contextlib
+import dataclasses
 import gzip
 import json
+import logging
 import socket
 import time
 import tracemalloc
@@ -13,6 +15,7 @@ import pytest
 
 from ingestion import ConfigError, Settings, SourceUnavailable
 from ingestion.sources import answers, api, patience
+from ingestion.sources.envelopes import parse_array, parse_line, read_array
 from ingestion.sources.patience import Patience
 from tests.ingestion.sources import body, cursor, listening, page, serving
 
@@ -259,6 +262,53 @@ def test_read_refuses_an_answer_that_is_no_array_of_json_and_says_what_it_saw(
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("depth", [2, 62, 63, 64, 900, *range(940, 1_000), 5_000, 100_000])
+@pytest.mark.parametrize("nest", [("[", "]"), ('{"a":', "}")], ids=["array", "object"])
+def test_a_record_that_is_too_deep_is_its_own_text_however_it_comes(
+    depth: int, nest: tuple[str, str]
+):
+    deep = f'{{"recordId": 1, "data": {nest[0] * depth}1{nest[1] * depth}}}'
+    good = '{"recordId": 2}'
+
+    found = [
+        parse_array(f"[{deep}, {good}]")[0],
+        parse_array(f"[{good}, {deep}, {'[' * 9_000}{']' * 9_000}]")[1],
+        next(read_array(iter(["[", deep[:9], deep[9:], "]", ""]).__next__)),
+        parse_line(deep.encode()),
+    ]
+
+    assert found == [json.loads(deep) if depth <= 63 else deep] * 4
+
+
+def test_read_names_the_source_without_a_query_or_a_password(
+    make_settings: Callable[..., Settings],
+):
+    with serving(body(b"", 503)) as (url, _):
+        secret = url.replace("http://", "http://user:canary@") + "?key=canary#canary"
+        settings = dataclasses.replace(make_settings(), source_url=secret)
+        with pytest.raises(SourceUnavailable) as caught:
+            read(settings)
+
+    assert str(caught.value).startswith(f"{url} answered 503")
+    assert "canary" not in str(caught.value)
+
+
+def test_no_log_quotes_a_malformed_header(
+    make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+
+    def malformed(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\ncanary-4711 and no colon\r\nA: b\r\n\r\n[]")
+
+    with serving(malformed) as (url, asked):
+        assert read(make_settings(SOURCE_URL=url))[0] == []
+
+    assert asked
+    assert "canary" not in caplog.text
+
+
 def test_read_shows_nothing_of_an_answer_in_its_error(make_settings: Callable[..., Settings]):
     with (
         serving(body(b"canary-4711 " * 9, Content_Type="text/html")) as (url, _),
@@ -381,8 +431,74 @@ def test_read_asks_for_shorter_pages_where_one_is_too_large(
         found, waits = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
 
     assert found == items
-    assert [query["limit"] for query in asked[:4]] == ["1000", "100", "10", "1"]
+    assert [query["limit"] for query in asked[:5]] == ["1000", "100", "10", "1", "2"]
     assert waits == []
+
+
+@pytest.mark.parametrize("id_comes", ["first", "last"])
+def test_read_passes_one_giant_record_and_gives_a_text_in_its_place(
+    id_comes: str,
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(answers, "MAX_BODY_BYTES", 3_000)
+    items = [{"recordId": n, "data": "x" * 100} for n in range(1, 20)]
+    giant = {"recordId": 12, "data": "canary" * 1_000}
+    items[11] = giant if id_comes == "first" else dict(reversed(giant.items()))
+
+    with serving(cursor(items)) as (url, asked):
+        settings = make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor")
+        found, _ = read(settings)
+        again, _ = read(settings, start=11)
+
+    stand_in = "A record of more than 33,554,432 bytes, after 11."
+    assert found == [*items[:11], stand_in, *items[12:]]
+    assert again == [stand_in, *items[12:]]
+    assert len(asked) < 30
+    assert "refused source=api record_after=11 because=too_large" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_read_does_not_take_a_server_that_ignores_the_limit_for_one_giant_record(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(answers, "MAX_BODY_BYTES", 3_000)
+    items = [{"recordId": n, "data": "x" * 100} for n in range(1, 100)]
+
+    for answer in (page(items), body(b"[" + b" " * 5_000 + b"]"), body(b"<p>" + b" " * 5_000)):
+        with (
+            serving(answer) as (url, _),
+            pytest.raises(SourceUnavailable, match="more than 3,000 bytes"),
+        ):
+            read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+
+def test_read_asks_once_more_where_a_page_leaves_out_ids_that_follow_each_other(
+    make_settings: Callable[..., Settings],
+):
+    paged = cursor(ITEMS, most=2)
+
+    for ahead in (page(ITEMS[3:5]), page(ITEMS[6:])):
+        with serving(paged, ahead, paged) as (url, asked):
+            found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+        assert found == ITEMS
+        assert [query.get("after") for query in asked[:3]] == [None, "2", "2"]
+
+
+@pytest.mark.parametrize(("declared", "requests"), [("true", 4), ("false", 3)])
+def test_read_takes_a_real_hole_for_what_it_is(
+    declared: str, requests: int, make_settings: Callable[..., Settings]
+):
+    items = ITEMS[:2] + ITEMS[4:6]
+
+    with serving(cursor(items, most=2)) as (url, asked):
+        found, _ = read(
+            make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor", SOURCE_CONSECUTIVE_IDS=declared)
+        )
+
+    assert found == items
+    assert len(asked) == requests
 
 
 def drip(start: bytes, drop: bytes) -> Callable:
