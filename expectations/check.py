@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import ingestion
 from expectations import results, staged_batch
 from ingestion.errors import ContractError, IngestionError
 from ingestion.lake import Lake
@@ -50,7 +51,7 @@ class CheckFailed(IngestionError):
 
 
 def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
-    """Check the staged batch that ``manifest_uri`` describes. Safe to run again.
+    """Check the staged batch that ``manifest_uri`` describes, and approve it. Safe to run again.
 
     Raises:
         CheckFailed: if a blocking expectation failed; the batch must not be published.
@@ -70,7 +71,7 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
         frames.append((access_logs.suite(), batch.good))
     if batch.quarantined is not None:
         frames.append((quarantined_records.suite(), batch.quarantined))
-    return _conclude(
+    result = _conclude(
         settings,
         "raw_access_logs",
         [
@@ -78,6 +79,8 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
             for suite, table in frames
         ],
     )
+    ingestion.approve(settings, manifest_uri)  # last: `publish` takes nothing that is not approved
+    return result
 
 
 def check_marts(settings: Settings) -> CheckResult:

@@ -16,11 +16,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.errors import ContractError
+from ingestion.reasons import Reason
 
 _CLOCK_SLACK = timedelta(days=1)
 """How far ahead of its landing a record may lie; the decoder quarantines what is further ahead."""
 
-_COUNTS = ("offered", "good", "quarantined", "duplicate")
+COUNTS = ("offered", "good", "quarantined", "duplicate", "conflict", "replayed")
+"""What a batch is counted by: offered + replayed = good + quarantined + duplicate + conflict."""
+
+_EARLIER = {
+    "conflict": 0,
+    "replayed": 0,
+    "reasons": {},
+    "replayed_reasons": {},
+    "supersedes": [],
+    "keys": None,
+}
+"""What a manifest does not say that version 0.1 staged; it may stand in a plan already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,8 @@ def read_manifest(body: bytes) -> dict[str, Any]:
         manifest = None
     if not isinstance(manifest, dict):
         raise ContractError("The manifest is not a JSON object. Land the batch again.")
-    needed = ("seq", "source", "files", "event_days", "arrival_days", *_COUNTS)
+    manifest = _EARLIER | manifest
+    needed = ("seq", "source", "files", "event_days", "arrival_days", *COUNTS)
     missing = [name for name in needed if name not in manifest]
     if missing:
         raise ContractError(
@@ -94,13 +107,12 @@ def read(
             f"is {absent[0]}. Land the batch again: it is staged anew from the landing log."
         )
     good, quarantined = (_joined(tables[kind]) for kind in ("raw", "quarantine"))
+    refused = manifest["quarantined"] + manifest["conflict"]
     return StagedBatch(
         seq=seq,
         source=str(manifest["source"]),
         good=good if good is not None or not manifest["good"] else pa.table({}),
-        quarantined=(
-            quarantined if quarantined is not None or not manifest["quarantined"] else pa.table({})
-        ),
+        quarantined=(quarantined if quarantined is not None or not refused else pa.table({})),
         sums=_sums(manifest, good, quarantined, altered),
     )
 
@@ -135,25 +147,65 @@ def _sums(
     quarantined: pa.Table | None,
     altered: int,
 ) -> pa.Table:
-    """One row of counts; every ``*_unaccounted`` and ``*_not_staged`` should be 0."""
-    count = {name: int(manifest[name]) for name in _COUNTS}
-    settled = count["good"] + count["quarantined"]
-    by_arrival = {name: sum(int(day[name]) for day in manifest["arrival_days"]) for name in _COUNTS}
+    """One row of counts; all but the counts and the shares should be 0."""
+    count = {name: int(manifest[name]) for name in COUNTS}
+    refused = count["quarantined"] + count["conflict"]
+    settled = count["good"] + refused
+    days = [{name: int(day.get(name, 0)) for name in COUNTS} for day in manifest["arrival_days"]]
+    by_arrival = {name: sum(day[name] for day in days) for name in COUNTS}
+    conflicts = _rows_of(quarantined, "reason", Reason.ID_CONFLICT.value)
+    staged = sum(table.num_rows for table in (quarantined,) if table is not None)
+    opened = sum(_known(table, "key_fingerprint") for table in (good, quarantined))
+    keys = manifest["keys"]
     row = {
         "seq": int(manifest["seq"]),
         **count,
         "settled": settled,
-        "unaccounted": count["offered"] - settled - count["duplicate"],
+        # A batch that replaces one whose records have all been replayed has none left.
+        "idle": int(not settled and not manifest["supersedes"]),
+        "unaccounted": _imbalance(count),
         "good_not_staged": count["good"] - (good.num_rows if good is not None else 0),
-        "quarantined_not_staged": count["quarantined"]
-        - (quarantined.num_rows if quarantined is not None else 0),
+        "quarantined_not_staged": count["quarantined"] - (staged - conflicts),
+        "conflicts_not_staged": count["conflict"] - conflicts,
+        "replays_unexplained": int(not _is_explained(manifest, count)),
         "event_days_unaccounted": count["good"]
         - sum(int(day["rows"]) for day in manifest["event_days"]),
-        # Absolute, so that two errors cannot cancel each other.
-        "arrival_days_unaccounted": sum(abs(count[name] - by_arrival[name]) for name in _COUNTS),
-        "reasons_unaccounted": count["quarantined"]
-        - sum(int(n) for n in manifest.get("reasons", {}).values()),
+        # Absolute, here and below, so that two errors cannot cancel each other.
+        "arrival_days_unaccounted": sum(abs(count[name] - by_arrival[name]) for name in COUNTS),
+        "arrival_days_unbalanced": sum(abs(_imbalance(day)) for day in days),
+        "reasons_unaccounted": abs(refused - sum(map(int, manifest["reasons"].values())))
+        + abs(count["replayed"] - sum(map(int, manifest["replayed_reasons"].values()))),
+        "keys_unaccounted": 0 if keys is None else opened - sum(map(int, keys.values())),
         "altered_files": altered,
         "quarantined_share": count["quarantined"] / settled if settled else 0.0,
+        "conflict_share": count["conflict"] / settled if settled else 0.0,
     }
     return pa.Table.from_pylist([row])
+
+
+def _imbalance(count: Mapping[str, int]) -> int:
+    ends = count["good"] + count["quarantined"] + count["duplicate"] + count["conflict"]
+    return count["offered"] + count["replayed"] - ends
+
+
+def _is_explained(manifest: Mapping[str, Any], count: Mapping[str, int]) -> bool:
+    """Tell whether offered and replayed are what the kind of batch allows.
+
+    A replay takes records out of quarantine and is offered none. Any other batch takes none out,
+    unless it replaces one whose quarantine a replay has emptied: it leaves those records away.
+    """
+    if manifest["source"] == "replay":
+        return not count["offered"] and count["replayed"] >= 0
+    return not count["replayed"] or (count["replayed"] < 0 and bool(manifest["supersedes"]))
+
+
+def _rows_of(table: pa.Table | None, column: str, value: str) -> int:
+    if table is None or column not in table.column_names:
+        return 0
+    return int(pc.sum(pc.equal(table[column], value)).as_py() or 0)
+
+
+def _known(table: pa.Table | None, column: str) -> int:
+    if table is None or column not in table.column_names:
+        return 0
+    return int(pc.count(table[column]).as_py())

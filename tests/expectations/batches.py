@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS
 from tests.ingestion.lakes import MemoryLake
 
 LANDED_AT = datetime(2026, 11, 2, 3, 0)
-MANIFEST_KEY = "staging/access_logs/000000000007/abc/manifest.json"
+FOLDER = f"staging/access_logs/000000000007/{'ab' * 16}"
+MANIFEST_KEY = f"{FOLDER}/manifest.json"
 
 
 def good_row(record_id: int, **changes: object) -> dict[str, object]:
@@ -51,10 +53,16 @@ def refused_row(record_id: int, **changes: object) -> dict[str, object]:
     } | changes
 
 
+def conflict_row(record_id: int, **changes: object) -> dict[str, object]:
+    own = {"record_key": f"sha256:{record_id:064x}", "reason": "ID_CONFLICT", "stage": "envelope"}
+    return refused_row(record_id, **own) | changes
+
+
 def staged(
     good: list[dict[str, object]],
     refused: list[dict[str, object]],
     duplicate: int = 0,
+    replayed: int = 0,
     claims: dict[str, Any] | None = None,
 ) -> MemoryLake:
     """Return a lake that holds one staged batch; ``claims`` replace what its manifest says."""
@@ -68,21 +76,29 @@ def staged(
             continue
         sink = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), sink)
-        key = f"staging/access_logs/000000000007/abc/{kind}.parquet"
+        key = f"{FOLDER}/{kind}.parquet"
         objects[key] = sink.getvalue()
         digest = hashlib.sha256(objects[key]).hexdigest()
         files.append({"kind": kind, "src": key, "rows": len(rows), "sha256": digest, "dt": dt})
+    reasons = Counter(str(row["reason"]) for row in refused)
+    conflict = reasons["ID_CONFLICT"]
     counts = {
-        "offered": len(good) + len(refused) + duplicate,
+        "offered": len(good) + len(refused) + duplicate - replayed,
         "good": len(good),
-        "quarantined": len(refused),
+        "quarantined": len(refused) - conflict,
         "duplicate": duplicate,
+        "conflict": conflict,
+        "replayed": replayed,
     }
+    opened = Counter(row["key_fingerprint"] for row in [*good, *refused])
     manifest = {
         "seq": 7,
         "source": "api",
         **counts,
-        "reasons": {"TOKEN_UNKNOWN_KEY": len(refused)} if refused else {},
+        "reasons": dict(reasons),
+        "replayed_reasons": {"TOKEN_UNKNOWN_KEY": replayed} if replayed else {},
+        "supersedes": [],
+        "keys": {mark: count for mark, count in opened.items() if mark},
         "files": files,
         "event_days": [{"dt": "2026-11-02", "rows": len(good)}] if good else [],
         "arrival_days": [{"arrived_date": "2026-11-02", **counts}],

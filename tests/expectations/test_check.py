@@ -1,13 +1,22 @@
 """The gate: what is published, what is not, and that the reason is stored either way."""
 
+import hashlib
 import json
 
 import pytest
 
 import expectations.check
+import ingestion.publishing
 from expectations import CheckFailed, check_batch, docs, results
 from ingestion.errors import ContractError, LakeUnavailable
-from tests.expectations.batches import MANIFEST_KEY, good_row, refused_row, staged
+from tests.expectations.batches import (
+    FOLDER,
+    MANIFEST_KEY,
+    conflict_row,
+    good_row,
+    refused_row,
+    staged,
+)
 from tests.ingestion.lakes import MemoryLake
 
 URI = f"s3://memory/{MANIFEST_KEY}"
@@ -17,7 +26,7 @@ CANARY = "canary-3f9c1b7a"
 @pytest.fixture
 def check(monkeypatch, make_settings):
     def run(lake: MemoryLake):
-        for module in (expectations.check, docs):
+        for module in (expectations.check, docs, ingestion.publishing):
             monkeypatch.setattr(module, "Lake", lambda settings: lake)
         return check_batch(make_settings(), URI)
 
@@ -46,6 +55,61 @@ def test_clean_batch_passes_and_its_results_are_stored(check):
     }
     assert found.evaluated == sum(d["statistics"]["evaluated_expectations"] for d in documents)
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
+
+
+def test_only_a_batch_that_passed_is_approved_for_publication(check):
+    clean, doubled = staged([good_row(1)], []), staged([good_row(1), good_row(1)], [])
+
+    check(clean)
+    with pytest.raises(CheckFailed):
+        check(doubled)
+
+    approval = json.loads(clean.objects[f"{FOLDER}/checked.json"])
+    digest = hashlib.sha256(clean.objects[MANIFEST_KEY]).hexdigest()
+    assert approval == {"manifest_sha256": digest}
+    assert f"{FOLDER}/checked.json" not in doubled.objects
+
+
+@pytest.mark.parametrize(
+    "lake",
+    [
+        pytest.param(
+            staged([good_row(n) for n in range(9)], [], 0, 9, {"source": "replay"}), id="replay"
+        ),
+        pytest.param(
+            staged([], [refused_row(n) for n in range(9)], 0, 9, {"source": "replay"}),
+            id="replay that was refused again",
+        ),
+        pytest.param(
+            staged([good_row(1)], [conflict_row(1)], 2, -5, {"supersedes": [3]}),
+            id="derived again after a replay took five",
+        ),
+        pytest.param(
+            staged([], [], 2, -5, {"supersedes": [3]}),
+            id="derived again after a replay took all",
+        ),
+    ],
+)
+def test_corrections_pass_the_gate(check, lake):
+    assert check(lake).failed_blocking == []
+
+
+def test_batch_that_version_0_1_staged_can_still_be_checked(check):
+    later = ("conflict", "replayed", "reasons", "replayed_reasons", "supersedes", "keys")
+    lake = staged([good_row(1)], [])
+    manifest = json.loads(lake.objects[MANIFEST_KEY])
+    kept = {name: value for name, value in manifest.items() if name not in later}
+    days = [{k: v for k, v in day.items() if k not in later} for day in kept["arrival_days"]]
+    lake.objects[MANIFEST_KEY] = json.dumps(kept | {"arrival_days": days}).encode()
+
+    assert check(lake).failed_blocking == []
+
+
+def test_many_conflicts_warn_and_do_not_block(check):
+    found = check(staged([good_row(n) for n in range(50)], [conflict_row(1)]))
+
+    assert found.failed_blocking == []
+    assert [failure for failure in found.failed_warning if "uses its ids again" in failure]
 
 
 def test_batch_of_refused_records_only_may_be_published_with_a_warning(check):
@@ -109,12 +173,27 @@ def test_check_that_fails_while_the_docs_cannot_be_written_still_says_what_faile
         ({"arrival_days": []}, "per day of arrival"),
         ({"seq": 8}, "number of its own batch"),
         ({"quarantined": 1, "offered": 3, "reasons": {"ID_TYPE": 1}}, "as many refused rows"),
+        ({"conflict": 1, "offered": 3, "reasons": {"ID_CONFLICT": 1}}, "as many conflicts"),
+        ({"replayed": 1, "offered": 1}, "Only a replay takes"),
+        ({"source": "replay"}, "Only a replay takes"),
+        ({"replayed": -1, "offered": 3}, "Only a replay takes"),
+        ({"replayed_reasons": {"ID_TYPE": 1}}, "counts per reason"),
+        ({"keys": {"0123456789abcdef": 1}}, "counts per key"),
     ],
 )
 def test_manifest_that_claims_something_else_than_was_staged_is_refused(check, change, reason):
     lake = staged([good_row(1), good_row(2)], [], claims=change)
 
     with pytest.raises(CheckFailed, match=reason):
+        check(lake)
+
+
+def test_manifest_whose_days_do_not_come_out_is_refused(check):
+    day = {"arrived_date": "2026-11-02", "offered": 1, "good": 2, "quarantined": 0, "duplicate": 0}
+    other = day | {"arrived_date": "2026-11-03", "good": 0}
+    lake = staged([good_row(1), good_row(2)], [], claims={"arrival_days": [day, other]})
+
+    with pytest.raises(CheckFailed, match="On each day of arrival the sum comes out"):
         check(lake)
 
 

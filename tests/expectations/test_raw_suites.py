@@ -9,7 +9,13 @@ import pytest
 
 from expectations import access_logs, published_batches, quarantined_records, staged_batch
 from expectations.validation import validate_frame
-from tests.expectations.batches import MANIFEST_KEY, good_row, refused_row, staged
+from tests.expectations.batches import (
+    MANIFEST_KEY,
+    conflict_row,
+    good_row,
+    refused_row,
+    staged,
+)
 
 Frame = pd.DataFrame
 Defect = Callable[[Frame], Frame]
@@ -22,11 +28,12 @@ SUITES = {
 
 @functools.cache
 def clean() -> dict[str, Frame]:
-    lake = staged([good_row(n) for n in range(200)], [refused_row(n) for n in (900, 901)], 40)
+    refused = [refused_row(900), refused_row(901), conflict_row(1)]
+    lake = staged([good_row(n) for n in range(200)], refused, 40)
     manifest = staged_batch.read_manifest(lake.objects[MANIFEST_KEY])
     batch = staged_batch.read(manifest, lake.get, "Asia/Seoul")
     tables = {name: getattr(batch, name) for name in SUITES}
-    # 2 of 202 is under the tolerated share.
+    # 2 and 1 of 203 are under the tolerated shares.
     return {name: table.to_pandas() for name, table in tables.items()}
 
 
@@ -45,10 +52,11 @@ def set_first(column: str, value: object) -> Defect:
 NULL = "values_to_not_be_null"
 BETWEEN = "values_to_be_between"
 IN_SET = "values_to_be_in_set"
-COUNTS = ("offered", "good", "quarantined", "duplicate")
+COUNTS = ("offered", "good", "quarantined", "duplicate", "conflict", "replayed")
 ZEROS = (
-    *("unaccounted", "good_not_staged", "quarantined_not_staged", "event_days_unaccounted"),
-    *("arrival_days_unaccounted", "altered_files", "reasons_unaccounted"),
+    *("unaccounted", "idle", "good_not_staged", "quarantined_not_staged", "conflicts_not_staged"),
+    *("replays_unexplained", "event_days_unaccounted", "arrival_days_unaccounted"),
+    *("arrival_days_unbalanced", "altered_files", "reasons_unaccounted", "keys_unaccounted"),
 )
 
 # (frame, what the expectation says, its column) -> a defect
@@ -104,10 +112,10 @@ DEFECTS: dict[tuple[str, str, str], Defect] = {
     ("sums", NULL, "seq"): set_all(seq=None),
     ("sums", BETWEEN, "seq"): set_all(seq=0),
     **{("sums", NULL, count): set_all(**{count: None}) for count in COUNTS},
-    **{("sums", BETWEEN, count): set_all(**{count: -1}) for count in COUNTS},
-    ("sums", BETWEEN, "settled"): set_all(settled=0),
+    **{("sums", BETWEEN, count): set_all(**{count: -1e9}) for count in COUNTS},
     **{("sums", IN_SET, zero): set_all(**{zero: 1}) for zero in ZEROS},
     ("sums", BETWEEN, "quarantined_share"): set_all(quarantined_share=0.06),
+    ("sums", BETWEEN, "conflict_share"): set_all(conflict_share=0.02),
 }
 
 
