@@ -7,8 +7,8 @@ newest first, ``#`` starts a comment; the first is primary and the others decryp
 
 from __future__ import annotations
 
-import base64
 import json
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -19,6 +19,9 @@ from typing import Any
 from simulator.errors import SimulatorError
 
 STATES = ("primary", "decrypt-only", "retired")
+
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
+"""32 bytes in base64, which is all that Fernet asks for."""
 
 _MAX_BYTES = 1_000_000
 
@@ -114,7 +117,7 @@ def _parse(text: str) -> KeyRing:
     if not keys:
         raise _Unusable("holds no key; put one on its first line.")
     # Every key is tried, so that a broken ring is noticed now and not after a rotation.
-    if unusable := sum(1 for key, _ in keys if not _is_usable(key)):
+    if unusable := sum(1 for key, _ in keys if not _KEY.fullmatch(key)):
         raise _Unusable(
             f"has {unusable} unusable line(s); each must be 32 bytes in URL-safe base64, as "
             "Fernet.generate_key() makes them."
@@ -147,10 +150,3 @@ def _is_entry(entry: Any) -> bool:
         and isinstance(entry.get("key"), str)
         and entry.get("state") in STATES
     )
-
-
-def _is_usable(key: str) -> bool:
-    try:
-        return len(base64.urlsafe_b64decode(key)) == 32
-    except ValueError:
-        return False

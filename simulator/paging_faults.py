@@ -43,6 +43,14 @@ def _hide_last_page(exchange: Exchange) -> Sequence[Record]:
     return records if len(records) == exchange.limit else []
 
 
+def _skip(exchange: Exchange) -> Sequence[Record]:
+    records = exchange.records()
+    skipped, rest = records[:SHIFT], records[SHIFT:]
+    if exchange.after is None or not skipped:
+        return rest
+    return exchange.log.after(skipped[-1].record_id, exchange.limit)
+
+
 def _overlap(exchange: Exchange) -> Sequence[Record]:
     return (exchange.earlier(SHIFT) + exchange.records())[: exchange.limit]
 
@@ -83,7 +91,7 @@ FAULTS = (
     _paged("cursor-loop", 24, "three times the page before the cursor", _once_more, lasts=3),
     _paged("cursor-backwards", 25, "records from two pages before", _two_back),
     _paged("last-page-missing", 26, "the last page has no record", _hide_last_page),
-    _paged("page-skips", 27, f"the first {SHIFT} are left out", lambda x: x.records()[SHIFT:]),
+    _paged("page-skips", 27, f"the page begins {SHIFT} records too late", _skip),
     _paged("page-overlaps", 27, f"the page begins {SHIFT} records too early", _overlap),
     HttpFault("count-lies", (28,), "X-Total-Count is any number", _miscount),
     HttpFault(

@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from simulator.tokens import Sealer
+from tests.simulator.wire import RING
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -106,3 +109,11 @@ def started(keys_file: Path, key: bytes) -> Start:
             process.stdout.close()
 
     return started
+
+
+@pytest.fixture(scope="session")
+def sealer(tmp_path_factory: pytest.TempPathFactory) -> Sealer:
+    """A sealer whose ring has a key in every state."""
+    path = tmp_path_factory.mktemp("ring") / "ring.json"
+    path.write_text(RING)
+    return Sealer.from_file(path)
