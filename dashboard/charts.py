@@ -163,7 +163,7 @@ def endpoint_errors(endpoints: list[Row]) -> Any:
 
 def records(health: list[Row], zone: str) -> Any:
     """Draw what became of the records that arrived each day."""
-    kinds = {"good": TEAL, "duplicate": GREY, "quarantined": RED}
+    kinds = {"good": TEAL, "duplicate": GREY, "quarantined": RED, "conflict": ORANGE}
     rows = [
         {"day": str(row["arrived_date"]), "outcome": kind, "records": row[f"{kind}_count"]}
         for row in health

@@ -59,11 +59,13 @@ def _cards(airflow_url: str | None) -> list[str]:
 
 
 def _records(summary: Mapping[str, Any]) -> str:
+    replayed = f", {number(summary['replayed'])} after a replay" if summary["replayed"] else ""
     tiles = (
         tile("Offered", number(summary["offered"]), "records the source sent"),
-        tile("Good", number(summary["good"]), "in the tables"),
+        tile("Good", number(summary["good"]), f"in the tables{replayed}"),
         tile("Quarantined", number(summary["quarantined"]), "kept with a reason"),
         tile("Duplicate", number(summary["duplicate"]), "seen before"),
+        tile("Conflict", number(summary["conflict"]), "another record under a known id"),
         tile("Models", number(summary["models"]), f"{number(summary['tests'])} tests passed"),
     )
     return f'<div class="tiles">{"".join(tiles)}</div>'

@@ -79,7 +79,8 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
             _section(
                 "Pipeline health: what became of the records",
                 "By the day on which the source received them. Offered = good + duplicate + "
-                "quarantined. Duplicates are normal: the API offers the same window again.",
+                "quarantined + conflict. Duplicates are normal: the API offers the same window "
+                "again. A conflict is another record under an id that is taken.",
                 ("records", charts.records(numbers.health, source_time_zone)),
             ),
             _section(
@@ -94,6 +95,7 @@ def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
                     else []
                 ),
             ),
+            _ledger(numbers.health),
         ]
     if numbers.daily:
         sections.append(_table(numbers.daily, complete))
@@ -171,6 +173,31 @@ def _section(title: str, text: str, *drawings: tuple[str, Any]) -> str:
     return (
         f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>"
         f'<div class="charts n{len(drawings)}">{"".join(parts)}</div></section>'
+    )
+
+
+def _ledger(health: list[Row]) -> str:
+    columns = {
+        "Offered": "offered_count",
+        "Good": "good_count",
+        "Quarantined": "quarantined_count",
+        "Duplicate": "duplicate_count",
+        "Conflict": "conflict_count",
+        "Missing ids": "missing_id_count",
+    }
+    shown = health[-_DAYS_IN_TABLE:]
+    if any(row["replayed_count"] for row in shown):
+        columns["Good after a replay"] = "replayed_count"
+    rows = "".join(
+        f'<tr><th scope="row">{day(row["arrived_date"])}</th>'
+        f"{''.join(f'<td>{number(row[column])}</td>' for column in columns.values())}</tr>"
+        for row in reversed(shown)
+    )
+    return (
+        f"<section><h2>Pipeline health: the last {len(shown)} days of arrival in numbers</h2>"
+        '<div class="scroll"><table><thead><tr><th scope="col">Day</th>'
+        f"{''.join(f'<th scope=col>{name}</th>' for name in columns)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></section>"
     )
 
 

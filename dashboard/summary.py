@@ -27,7 +27,7 @@ def summarise(
     """Gather the figures; ``as_of`` is when the site was built, in UTC."""
     day = last_complete_day(numbers.daily)
     models, tests = count_dbt_results(run_results)
-    counts = ("offered", "good", "quarantined", "duplicate")
+    counts = ("offered", "good", "quarantined", "duplicate", "conflict", "replayed")
     return {
         **{name: int(numbers.totals.get(name) or 0) for name in counts},
         "models": models,

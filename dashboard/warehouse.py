@@ -31,7 +31,7 @@ class Numbers:
     health: list[Row] = field(default_factory=list)
     """``metrics_pipeline_health_daily``, oldest first."""
     totals: Row = field(default_factory=dict)
-    """Records offered, good, quarantined, duplicate over all days."""
+    """Records offered, good, quarantined (now), duplicate, conflict, replayed over all days."""
 
 
 _DAILY = f"""
@@ -63,8 +63,8 @@ limit {ENDPOINTS_SHOWN}
 
 _HEALTH = f"""
 select
-    arrived_date, offered_count, good_count, quarantined_count, duplicate_count,
-    missing_id_count, sequence_completeness, lag_p50_seconds, lag_p95_seconds
+    arrived_date, offered_count, good_count, quarantined_count, duplicate_count, conflict_count,
+    replayed_count, missing_id_count, sequence_completeness, lag_p50_seconds, lag_p95_seconds
 from metrics_pipeline_health_daily
 order by arrived_date desc
 limit {DAYS_SHOWN}
@@ -75,7 +75,9 @@ select
     coalesce(sum(offered_count), 0) as offered,
     coalesce(sum(good_count), 0) as good,
     coalesce(sum(quarantined_count), 0) as quarantined,
-    coalesce(sum(duplicate_count), 0) as duplicate
+    coalesce(sum(duplicate_count), 0) as duplicate,
+    coalesce(sum(conflict_count), 0) as conflict,
+    coalesce(sum(replayed_count), 0) as replayed
 from metrics_pipeline_health_daily
 """
 

@@ -31,7 +31,10 @@ def suite() -> "gx.ExpectationSuite":
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-    counts = ("offered_count", "good_count", "quarantined_count", "duplicate_count")
+    counts = (
+        *("offered_count", "good_count", "quarantined_count"),
+        *("duplicate_count", "conflict_count", "replayed_count"),
+    )
     return gx.ExpectationSuite(
         name="metrics_pipeline_health_daily",
         expectations=[

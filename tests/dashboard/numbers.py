@@ -32,7 +32,9 @@ def health(days: int) -> list[Row]:
             "offered_count": 1200,
             "good_count": 1000,
             "quarantined_count": 5,
-            "duplicate_count": 195,
+            "duplicate_count": 193,
+            "conflict_count": 2,
+            "replayed_count": 0,
             "missing_id_count": 1,
             "sequence_completeness": 0.999,
             "lag_p50_seconds": 30.0,
@@ -50,5 +52,6 @@ def endpoints(*routes: str) -> list[Row]:
 
 
 def numbers(days: int, *routes: str) -> Numbers:
-    totals = {"offered": 1200, "good": 1000, "quarantined": 5, "duplicate": 195}
+    totals = {"offered": 1200, "good": 1000, "quarantined": 5, "duplicate": 193}
+    totals |= {"conflict": 2, "replayed": 0}
     return Numbers(daily(days), endpoints(*routes or ("/",)), health(days), totals)

@@ -167,7 +167,9 @@ def test_site_is_built_through_athena_and_served_by_s3(lake_settings, target):
         "offered": 11_000,
         "good": 10_000,
         "quarantined": 100,
-        "duplicate": 900,
+        "duplicate": 890,
+        "conflict": 10,
+        "replayed": 20,
         "models": 1,
         "tests": 0,
         "expectations": 1,
@@ -177,6 +179,7 @@ def test_site_is_built_through_athena_and_served_by_s3(lake_settings, target):
         "mau": 800,
     }
     assert "11,000" in index
+    assert "in the tables, 20 after a replay" in index
     assert "Fri 9 Oct 2026" in index
     metrics = (lake.get("site/metrics.html") or b"").decode()
     # Nine complete days of 500 requests each: the newest day is not counted.

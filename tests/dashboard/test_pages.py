@@ -127,6 +127,24 @@ def test_text_from_records_cannot_become_markup_or_end_the_script():
     assert "onerror" in rows  # it is there, as data
 
 
+def test_ledger_shows_conflicts_and_replays_only_where_there_are_any():
+    quiet, replayed = health(3), health(3)
+    replayed[1]["replayed_count"] = 7
+    pages = [
+        metrics_page.render(Numbers(health=rows), "Asia/Seoul", "Asia/Seoul")
+        for rows in (quiet, replayed)
+    ]
+
+    rows = [re.findall(r'<tr><th scope="row">(.*?)</tr>', page) for page in pages]
+
+    cells = [re.findall(r"<td>(.*?)</td>", row) for row in rows[0]]
+    assert cells == [["1,200", "1,000", "5", "193", "2", "1"]] * 3
+    assert [row.count("<td>") for row in rows[1]] == [7, 7, 7]
+    assert "<td>7</td>" in rows[1][1]
+    outcomes = {row["outcome"] for row in rows_of(specs(pages[0])["chart-records"])}
+    assert outcomes == {"good", "duplicate", "quarantined", "conflict"}
+
+
 def test_empty_lake_and_a_lake_of_refused_records_have_a_page():
     empty = metrics_page.render(Numbers(), "Asia/Seoul", "Asia/Seoul")
     refused_only = metrics_page.render(
