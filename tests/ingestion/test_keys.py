@@ -81,7 +81,7 @@ def test_is_well_formed_tells_a_token_of_a_stranger_from_junk():
 
 
 @pytest.mark.parametrize("place", [0, 3, 11, 12, 13, 100])
-@pytest.mark.parametrize("junk", [" ", "\n", "!", "\x00"])
+@pytest.mark.parametrize("junk", [" ", "\n", "!", "\x00" * 4, "    ", "\t" * 8, "\n" * 40])
 def test_open_reads_the_time_of_a_token_with_junk_inside(place: int, junk: str):
     token = seal(A, "hello", MAY)
 
@@ -428,6 +428,34 @@ def test_everything_that_is_wrong_with_a_ring_is_told_at_once():
                  "Key 2 of the ring is no Fernet key", "Key 3 of the ring has a field",
                  "2 keys of the ring are primary"):  # fmt: skip
         assert part in str(caught.value)
+
+
+PARTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([A, B]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+STATES = st.sampled_from(["primary", "decrypt-only", "retired"])
+INSTANTS = st.sampled_from(["2026-01-31T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+ALMOST = st.fixed_dictionaries(
+    {"key": st.sampled_from([A, B, C]) | PARTS, "state": STATES | PARTS},
+    optional={"not_before": INSTANTS | PARTS, "id": st.text() | PARTS},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text()
+    | st.lists(st.sampled_from([A, B, C, "#", "\n", " ", "{"])).map("".join)
+    | st.builds(lambda keys: json.dumps({"keys": keys}), st.lists(ALMOST, max_size=4) | PARTS)
+)
+def test_any_text_is_a_ring_or_a_configuration_error(text: str):
+    try:
+        ring = KeyRing.parse(text)
+    except ConfigError:
+        return
+    assert [each.state for each in ring.entries].count("primary") == 1
+    assert KeyRing.parse(ring.document()).entries == ring.entries
 
 
 def _secrets(holder: object, seen: set[int] | None = None) -> Iterator[str]:
