@@ -3,6 +3,7 @@
 No text of an exception is kept on the way: it may quote a plaintext.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ MAX_TOKEN_CHARACTERS = 1_000_000
 MAX_PLAINTEXT_BYTES = 256 * 1024
 TOKEN_CLOCK_SLACK_SECONDS = 300
 MAX_ID = 2**63 - 1
+
+_BEHIND_PADDING = re.compile(r"=[^A-Za-z0-9+/_-]*+[A-Za-z0-9+/_-]")
+"""What base64 passes over without a word: of two tokens in a row, the second."""
 
 _DAY = 86_400_000
 _FIRST_EVENT = day_start(tables.FIRST_EVENT_DAY)
@@ -169,6 +173,8 @@ def _open(token: object, ring: KeyRing, fetched_at: int, opened_by: list[str]) -
         raise Refuse(Reason.TOKEN_TYPE, Stage.TOKEN)
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise Refuse(Reason.TOKEN_TOO_LARGE, Stage.TOKEN)
+    if _BEHIND_PADDING.search(token):
+        raise Refuse(Reason.TOKEN_MALFORMED, Stage.TOKEN)
     opened = ring.open(token)
     if opened is None:
         known = Reason.TOKEN_UNKNOWN_KEY if is_well_formed(token) else Reason.TOKEN_MALFORMED
