@@ -270,8 +270,8 @@ def _serve(
     return 0
 
 
-class _Stopped(Exception):
-    """A signal asked for the end."""
+class _Stopped(BaseException):
+    """A signal asked for the end; http.server keeps plain exceptions of a request to itself."""
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -110,7 +110,7 @@ def test_key_ring_stays_as_it_was_while_its_file_is_broken_or_gone(
     path.write_text(A)
     file = KeyRingFile(path)
 
-    said = []
+    said: list[str] = []
     for text in (*BROKEN, None):
         if text is None:
             path.unlink()
