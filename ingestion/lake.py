@@ -1,4 +1,4 @@
-"""The only user of boto3: S3 objects, compare-and-swap, and Glue tables. Knows no protocol."""
+"""S3 objects, compare-and-swap, and Glue tables. Knows no protocol."""
 
 import contextlib
 import logging
