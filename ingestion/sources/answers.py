@@ -168,10 +168,12 @@ def _body(response: urllib3.BaseHTTPResponse, end: float) -> bytearray:
                     if max(len(body), received) > MAX_BODY_BYTES:
                         seen = f"answered with more than {MAX_BODY_BYTES:,} bytes"
                         raise TooLarge(seen, _is_one_element(body))
-        if unpacker and not cut.is_set():
+        is_late = cut.is_set() or time.monotonic() > end
+        if unpacker and not is_late:
             unpacker.finish()
     except HTTPError as error:
-        if not cut.is_set():
+        is_late = cut.is_set() or time.monotonic() > end
+        if not is_late:
             broken = f"broke off after {received:,} bytes ({type(error).__name__})"
             raise Unanswered(broken) from None
     except Damaged:
@@ -182,7 +184,7 @@ def _body(response: urllib3.BaseHTTPResponse, end: float) -> bytearray:
             "No text does: see what the server really sends.",
             again="behind a page",
         ) from None
-    if cut.is_set():
+    if is_late:
         raise Unanswered(_late())
     return body
 

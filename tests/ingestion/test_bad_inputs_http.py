@@ -9,11 +9,13 @@ import gzip
 import ipaddress
 import json
 import logging
+import random
 import re
 import socket
 import ssl
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -162,6 +164,7 @@ FAULTS = [
         BROKEN,
         attempts=4,
     ),
+    Fault(13, "no-http", raw(CANARY.encode() + b"\r\n\r\n"), "did not answer", attempts=4),
     Fault(13, "reset-before-headers", raw(resets=True), "did not answer", attempts=4),
     Fault(14, "wrong-type", body(TEXT, Content_Type="text/plain"), "bytes of text/plain where"),
     Fault(14, "strange-type", body(TEXT, Content_Type=CANARY), "bytes of another type where"),
@@ -535,6 +538,58 @@ def test_every_course_of_pages_ends_with_every_record_once(
     assert sums["duplicate"] == course.duplicates
     assert sorted(row["record_id"] for row in raw_rows(memory_lake)) == [*range(1, 8)]
     assert all(set(query) <= {"path", "auth", "limit", "after"} for query in calls.asked)
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n%s\r\n0\r\nA: b\r\n\r\n"
+WHOLE = [
+    HEAD + b"Content-Length: %d\r\n\r\n" % len(TEXT) + TEXT,
+    HEAD + CHUNKED % (99, TEXT[:99], len(TEXT) - 99, TEXT[99:]),
+    HEAD + b"Content-Encoding: gzip\r\n\r\n" + PACKED,
+    b"HTTP/1.1 429 Busy\r\nRetry-After: 5\r\n\r\n",
+]
+JUNK = [b"\r\n", b"\0", b"0", b"-1", b"9" * 20, b":", b"\xff", b"[", b'"', b"1e999", b"A" * 70_000]
+JUNK += [line + b"\r\n" for line in (b"Transfer-Encoding: chunked", b"Content-Length: 3", b"A;")]
+JUNK += [b"HTTP/1.1 100 Continue\r\n\r\n", b"\x1f\x8b", b"gzip, "]
+
+
+def mangled(dice: random.Random) -> bytes:
+    answer = bytearray(dice.choice(WHOLE))
+    for _ in range(dice.choice((1, 1, 2, 4))):
+        place, kind = dice.randrange(len(answer) + 1), dice.randrange(4)
+        if kind == 0:
+            answer[place : place + 1] = bytes([dice.randrange(256)])
+        elif kind == 1:
+            del answer[place : place + dice.choice((1, 2, 8, 40))]
+        elif kind == 2:
+            answer[place:place] = dice.choice(JUNK)
+        else:
+            del answer[max(place, 1) :]
+    return bytes(answer)
+
+
+def test_a_mangled_answer_is_a_page_or_an_error_of_ours(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(api, "ATTEMPTS", 1)
+    dice = random.Random(32)
+    outcomes: Counter[str] = Counter()
+    said: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
+        raw(mangled(dice))(handler, query)
+
+    with listening(answer) as (url, _):
+        for _ in range(400):
+            try:
+                read(url, "window")
+                outcomes["page"] += 1
+            except IngestionError as error:
+                outcomes[type(error).__name__] += 1
+                said.append(str(error))
+
+    assert all(text.startswith(f"{url} ") and "canary" not in text for text in said)
+    assert outcomes["page"] > 10
+    assert outcomes["SourceUnavailable"] > 100
 
 
 def test_every_number_from_1_to_32_has_its_row():

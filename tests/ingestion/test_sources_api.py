@@ -501,15 +501,20 @@ def test_read_takes_a_real_hole_for_what_it_is(
     assert len(asked) == requests
 
 
+WHOLE_DRIPS: list[bytes] = []
+"""What was dripped to its end, because nobody hung up before."""
+
+
 def drip(start: bytes, drop: bytes) -> Callable:
     def answer(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
         handler.close_connection = True
         with contextlib.suppress(OSError):
             handler.wfile.write(start)
-            for _ in range(100):
+            for _ in range(250):
                 handler.wfile.write(drop)
-                handler.wfile.flush()
                 time.sleep(0.02)
+            if drop:
+                WHOLE_DRIPS.append(drop)
 
     return answer
 
@@ -540,6 +545,8 @@ def test_read_does_not_wait_for_ever_for_a_server_that_drips(
         pytest.raises(SourceUnavailable, match=r"took more than 0\.1 s for one answer"),
     ):
         read(make_settings(SOURCE_URL=url))
+
+    assert WHOLE_DRIPS == []
 
 
 def test_read_does_not_wait_for_ever_for_a_server_that_says_nothing(
@@ -746,8 +753,15 @@ def test_read_does_not_sleep_beyond_its_cap_of_time_and_fails_where_it_has_nothi
 
 
 def test_read_uses_one_connection_for_all_pages_and_hangs_up_at_the_end(
-    make_settings: Callable[..., Settings],
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ):
+    lines: list[answers.Line] = []  # kept, so that nothing is closed by being forgotten
+
+    def dial(url: str) -> answers.Line:
+        lines.append(answers.Line(url))
+        return lines[-1]
+
+    monkeypatch.setattr(api, "Line", dial)
     packed = body(PACKED, Content_Encoding="gzip")
 
     def chunked(handler: BaseHTTPRequestHandler, query: dict[str, str]) -> None:
