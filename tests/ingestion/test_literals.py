@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion import literals
 from ingestion.literals import Refused, parse
 from ingestion.reasons import Reason
 
@@ -25,6 +26,9 @@ VALUE = st.recursive(
     ),
     max_leaves=15,
 )
+
+
+NOT_READ = literals._NOT_JSON
 
 
 def plain(value: object) -> object:
@@ -60,6 +64,25 @@ def test_parse_accepts_nothing_that_python_and_json_read_otherwise(text: str):
     with contextlib.suppress(ValueError, SyntaxError, MemoryError):
         meanings.append(plain(ast.literal_eval(text)))
     assert repr(value) == repr(meanings[0])
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(
+    VALUE.map(repr)
+    | st.text("{}[]()',: TrueFalseNone0129.eE+-\n\t\r\f\x1f\x85\u2028\u00e9", max_size=25)
+)
+def test_the_fast_road_of_a_literal_arrives_where_the_slow_one_does(text: str):
+    fast = slow = NOT_READ
+    with contextlib.suppress(Refused):
+        fast = literals._parse_json(literals._respell(text)) if '"' not in text else NOT_READ
+    with contextlib.suppress(Refused):
+        slow = literals._Literal(text).value()
+
+    if fast is not NOT_READ and slow is not NOT_READ:
+        assert repr(fast) == repr(slow)
+    elif fast is not NOT_READ:
+        # Not a literal, so it must have been JSON as it stood.
+        assert repr(json.loads(text)) == repr(fast)
 
 
 @pytest.mark.parametrize(
