@@ -128,8 +128,8 @@ def _follow(client: "_Client", cursor: int | None, most: int, is_dense: bool) ->
         try:
             page = client.page(cursor, limit)
             if is_dense and _overtakes(page, cursor):
-                again = client.page(cursor, limit)
-                page = again if _begins_before(again, page) else page
+                with contextlib.suppress(SourceUnavailable):  # what is in hand is good
+                    page = _earlier(page, client.page(cursor, limit))
         except _TooLarge as error:
             if limit > 1:
                 # One giant must not block the others; they come in shorter pages.
@@ -174,8 +174,10 @@ def _overtakes(page: Page, cursor: int | None) -> bool:
     return page.first_id - cursor - 1 > page.unidentified
 
 
-def _begins_before(page: Page, other: Page) -> bool:
-    return page.first_id is not None and (other.first_id is None or page.first_id < other.first_id)
+def _earlier(page: Page, again: Page) -> Page:
+    if page.first_id is None or again.first_id is None:
+        return page
+    return again if again.first_id < page.first_id else page
 
 
 def _stand_in(cursor: int | None) -> Page:

@@ -486,6 +486,17 @@ def test_read_asks_once_more_where_a_page_leaves_out_ids_that_follow_each_other(
         assert [query.get("after") for query in asked[:3]] == [None, "2", "2"]
 
 
+def test_read_keeps_a_page_with_a_hole_when_asking_again_fails(
+    make_settings: Callable[..., Settings],
+):
+    bad, rest = body(b"", 503), cursor(ITEMS, most=2)
+
+    with serving(page(ITEMS[:2]), page(ITEMS[4:6]), bad, bad, bad, bad, rest) as (url, _):
+        found, _ = read(make_settings(SOURCE_URL=url, SOURCE_PAGING="cursor"))
+
+    assert found == ITEMS[:2] + ITEMS[4:]
+
+
 @pytest.mark.parametrize(("declared", "requests"), [("true", 4), ("false", 3)])
 def test_read_takes_a_real_hole_for_what_it_is(
     declared: str, requests: int, make_settings: Callable[..., Settings]
