@@ -3,11 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 import ingestion.__main__ as cli
 from ingestion import Settings, approve
-from tests.ingestion.envelopes import envelope
-from tests.ingestion.lakes import MemoryLake
+from tests.ingestion.envelopes import envelope, plaintext
+from tests.ingestion.lakes import MemoryLake, write
 from tests.ingestion.sources import body, page, serving
 
 
@@ -95,3 +96,74 @@ def test_missing_variables_are_named(run: Callable):
 
     assert code == 1
     assert "SOURCE_URL, FERNET_KEYS_FILE" in err
+
+
+@pytest.fixture
+def refused(run: Callable, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path):
+    """Two good records, one under a key that is late, one that is no record; all published."""
+    late = Fernet.generate_key().decode()
+    items = [envelope(fernet_key, 1), envelope(fernet_key, 2), envelope(late, 3)]
+    items.append(envelope(fernet_key, 4, "secret-canary"))
+    (manifest,) = run("land", write(tmp_path / "dump", items))[1].split()
+    approve(make_settings(), manifest)
+    assert run("publish")[0] == 0
+    return late
+
+
+def test_quarantine_lists_what_was_refused_and_never_what_it_holds(run: Callable, refused: str):
+    code, table, _ = run("quarantine")
+    listed = json.loads(run("quarantine", "--json")[1])
+    (chosen,) = json.loads(run("quarantine", "--json", "--reason", "PLAINTEXT_SYNTAX")[1])
+
+    assert code == 0
+    assert [line.split()[2] for line in table.splitlines()] == [
+        "reason",
+        "TOKEN_UNKNOWN_KEY",
+        "PLAINTEXT_SYNTAX",
+    ]
+    assert [row["record_id"] for row in listed] == [3, 4]
+    assert chosen["record_id"] == 4
+    assert len(json.loads(run("quarantine", "--json", "--limit", "1")[1])) == 1
+    assert "gAAAA" not in table + json.dumps(listed)
+    assert "secret-canary" not in table + json.dumps(listed)
+
+
+def test_a_key_that_came_late_is_seen_used_after_replay(
+    run: Callable, refused: str, make_settings: Callable[..., Settings]
+):
+    settings = make_settings()
+    assert settings.fernet_keys_file is not None
+    text = settings.fernet_keys_file.read_text()
+    settings.fernet_keys_file.write_text(f"{refused}\n{text}")
+
+    (manifest,) = run("replay", "--reason", "TOKEN_UNKNOWN_KEY")[1].split()
+    approve(settings, manifest)
+    run("publish")
+    shown = json.loads(run("keys", "--json")[1])
+
+    assert [(key["state"], key["records"], key["batches_ago"]) for key in shown] == [
+        ("primary", 1, 0),
+        ("decrypt-only", 3, 1),
+    ]
+    assert refused not in json.dumps(shown)
+    assert run("replay")[1] == "nothing to publish\n"
+
+
+def test_rederive_takes_ranges_and_says_what_it_cannot(run: Callable, refused: str):
+    assert run("rederive", "1")[1].startswith("s3://memory/staging/access_logs/000000000002/")
+    code, _, err = run("rederive", "5-6")
+
+    assert code == 1
+    assert "There is no batch 5" in err
+    with pytest.raises(SystemExit, match="2"):
+        run("rederive", "one")
+
+
+def test_reconcile_exits_1_when_a_record_differs(run: Callable, refused: str, fernet_key: str):
+    shown = [envelope(fernet_key, 1), envelope(fernet_key, 2, plaintext(2, activity="another"))]
+    with serving(page(shown[:1]), page(shown)) as (url, _):
+        clean = run("reconcile", "--json", SOURCE_URL=url)
+        other = run("reconcile", "--json", SOURCE_URL=url)
+
+    assert (clean[0], json.loads(clean[1])["equal"]) == (0, 1)
+    assert (other[0], json.loads(other[1])["differing_ids"]) == (1, [2])
