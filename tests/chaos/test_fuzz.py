@@ -18,7 +18,7 @@ def test_twenty_thousand_inputs_lose_nothing_and_tell_nothing():
     # It has to have been everywhere: every reason that one record alone can have.
     reasons = {line.split()[-1] for line in lines}
     assert reasons >= {str(reason) for reason in Reason} - UNREACHED
-    assert found["paths"] > 200
+    assert found["paths"] > 100
 
 
 def test_the_same_seed_means_the_same_inputs():

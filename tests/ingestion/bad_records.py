@@ -7,7 +7,6 @@ record, offered twice), CONFLICT (two records that claim one id) or TWO.
 import base64
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -21,18 +20,20 @@ from ingestion.sources.envelopes import parse_line
 from ingestion.times import SourceClock, milliseconds
 from tests.ingestion.envelopes import FETCHED_AT, PSEUDONYM_KEY, STRANGER, envelope, plaintext, seal
 
-ROOT = Path(__file__).parent.parent.parent
 NEW, OLD, REMOVED = (Fernet.generate_key().decode() for _ in range(3))
 NOW = milliseconds(FETCHED_AT)
-RULES = Rules(KeyRing([NEW, OLD]), Pseudonyms(PSEUDONYM_KEY), SourceClock("Asia/Seoul", True))
+RING = [
+    {"key": NEW, "state": "primary"},
+    {"key": OLD, "state": "decrypt-only"},
+    {"key": REMOVED, "state": "retired"},
+]
+RULES = Rules(KeyRing(RING), Pseudonyms(PSEUDONYM_KEY), SourceClock("Asia/Seoul", True))
 SETTINGS = {"batch_seq": 1, "landed_at": NOW, "fetched_at": NOW}
 BEFORE, BASE, AFTER = (envelope(NEW, number) for number in (1, 2, 3))
 TOKEN = BASE["data"]
 RAW = base64.urlsafe_b64decode(TOKEN)
 # 361 bytes, so two characters of padding; three blocks more need none.
 UNPADDED = seal(NEW, plaintext(2, url="/api/products/product/" + "1" * 32))
-
-
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -189,6 +190,8 @@ TOKENS: list[tuple[int, str, object, str]] = [
     (63, "padding missing", known(data=TOKEN.rstrip("=")), MALFORMED),
     (64, "padding behind padding", known(data=f"{TOKEN}=="), SAME),
     (64, "padding where none belongs", known(data=f"{UNPADDED}="), OK),
+    (64, "padding and nothing else", known(data="=" * 1_000_000), MALFORMED),
+    (64, "padding and padding", known(data=TOKEN + "= " * 400_000), SAME),
     *[
         (65, f"another last character, {last}", known(data=f"{TOKEN[:-3]}{last}=="), SAME)
         for last in ALPHABET[ALPHABET.index(TOKEN[-3]) // 16 * 16 :][:16]
@@ -213,7 +216,7 @@ TOKENS: list[tuple[int, str, object, str]] = [
     ),
     (70, "of the old key", known(data=seal(OLD, plaintext(2))), SAME),
     (71, "of an unknown key", known(data=seal(STRANGER, plaintext(2))), UNKNOWN),
-    (72, "of a removed key", known(data=seal(REMOVED, plaintext(2))), UNKNOWN),
+    (72, "of a retired key", known(data=seal(REMOVED, plaintext(2))), UNKNOWN),
     (73, "stamped 1970", restamped(0), SAME),
     (74, "stamped tomorrow", of(str(plaintext(2)), FETCHED_AT + timedelta(days=1)), FUTURE),
     (74, "stamped in 301 s", of(str(plaintext(2)), FETCHED_AT + timedelta(seconds=301)), FUTURE),
