@@ -131,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Of the requests for a page; only they can meet a fault of the server."""
     cached: list[bytes]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each small page on a kept connection waits for 40 ms
     timeout = _IDLE_SECONDS
 
     def version_string(self) -> str:
