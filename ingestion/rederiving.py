@@ -13,7 +13,7 @@ from ingestion.landing import Landing
 from ingestion.ledger import IdRanges
 from ingestion.proposals import Entry, as_lists, entry
 from ingestion.quarantine import Refused, rows_of
-from ingestion.records import record_id
+from ingestion.records import arrival_day, record_id
 from ingestion.settings import Settings
 from ingestion.tables import QUARANTINED_RECORDS
 
@@ -73,6 +73,7 @@ def _entry(landing: Landing, head: Head, seq: int) -> Entry:
         )
         if place >= end or record_id(envelope) not in left_out
     ]
+    clock = landing.deriver.rules.clock
     reasons = Counter(old.replayed_reasons)
     reasons.subtract(row.reason for row in taken)
     return entry(
@@ -89,7 +90,11 @@ def _entry(landing: Landing, head: Head, seq: int) -> Entry:
         replayed=old.replayed - len(taken),
         replayed_reasons={reason: count for reason, count in sorted(reasons.items()) if count},
         replayed_ids=_without(old.replayed_ids, left_out),
-        days=_days(old, Counter(row.arrived_date for row in taken)),
+        days=_days(
+            old,
+            Counter(arrival_day(envelope, clock, time) for envelope, time in kept),
+            Counter(row.arrived_date for row in taken),
+        ),
         times=run_lengths(time for _, time in kept),
         supersedes=[seq],
         superseded=as_lists(head.superseded.union([seq])),
@@ -120,14 +125,33 @@ def _without(ranges: list[list[int]], left_out: set[int | None]) -> list[list[in
     return as_lists(IdRanges((i, i) for i in ids if i not in left_out))
 
 
-def _days(old: Header, taken: Counter[str]) -> list[dict[str, object]]:
-    days = {day["arrived_date"]: day for day in old.days}
+def _days(old: Header, kept: Counter[str], taken: Counter[str]) -> list[dict[str, object]]:
+    """Return the counts per arrival day, by the clock as it is declared now.
+
+    Duplicates, and what a replay took, stay on the days where they were counted before.
+
+    Raises:
+        ConfigError: if a replay would move to other days than those it took its records from.
+    """
+    duplicates = Counter({day["arrived_date"]: day["duplicate"] for day in old.days})
+    replayed = Counter({day["arrived_date"]: day.get("replayed", 0) for day in old.days})
+    replayed.subtract(taken)
+    if old.source != "replay":
+        offered = duplicates + kept + taken
+    elif +replayed == kept:
+        offered = Counter()
+    else:
+        raise ConfigError(
+            f"Batch {old.seq} is a replay under another source time zone than SOURCE_TIME_ZONE "
+            "and SOURCE_FALSE_Z declare now: its sums per day would not come out. Set them back "
+            "for this batch."
+        )
     return [
         {
             "arrived_date": day,
-            "offered": days.get(day, {}).get("offered", 0),
-            "duplicate": days.get(day, {}).get("duplicate", 0),
-            "replayed": days.get(day, {}).get("replayed", 0) - taken[day],
+            "offered": offered[day],
+            "duplicate": duplicates[day],
+            "replayed": replayed[day],
         }
-        for day in sorted({*days, *taken})
+        for day in sorted({*duplicates, *offered, *replayed})
     ]

@@ -1,5 +1,7 @@
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from ingestion import ConfigError, ContractError, Settings, land_dumps, records,
 from ingestion.commit import LandingLog
 from ingestion.records import Good, Refusal
 from ingestion.status import status
-from tests.ingestion.envelopes import envelope, population
+from tests.ingestion.envelopes import envelope, plaintext, population
 from tests.ingestion.lakes import MemoryLake, markers, publish_checked, raw_rows, write
 from tests.ingestion.test_replaying import LATE_KEY, add_key, in_quarantine
 
@@ -190,3 +192,32 @@ def test_conflicts_keep_their_place_when_a_batch_is_derived_again(
     assert len(counting(memory_lake)) == 1
     assert [reason for _, reason in in_quarantine(memory_lake)] == ["ID_CONFLICT"]
     assert (status(settings)["conflict"], status(settings)["quarantined_now"]) == (1, 0)
+
+
+def test_a_corrected_zone_moves_old_batches_to_their_right_days(
+    memory_lake: MemoryLake, make_settings: Callable[..., Settings], fernet_key: str, tmp_path: Path
+):
+    stamp = datetime(2026, 11, 18, 20, tzinfo=UTC).timestamp()
+    written = {"inDate": "2026-11-18T20:00:00.000Z"}
+    items = [
+        envelope(fernet_key, 1, plaintext(1, **written), ArrivalTimeStamp=stamp),
+        envelope(LATE_KEY, 2, plaintext(2, **written), ArrivalTimeStamp=stamp),
+        envelope(fernet_key, 1, plaintext(1, **written), ArrivalTimeStamp=stamp),
+    ]
+    wrong = make_settings()
+    publish_checked(wrong, land_dumps(wrong, write(tmp_path / "dump", items)))
+    add_key(wrong)
+    publish_checked(wrong, replay(wrong))
+    right = replace(wrong, source_false_z=False)  # Z meant what it says: five in the morning
+
+    publish_checked(right, rederive(right, [1]))
+    with pytest.raises(ConfigError, match="Batch 2 is a replay under another"):
+        rederive(right, [2])
+
+    (row,) = (row for row in counting(memory_lake) if row["record_id"] == 1)
+    assert (row["dt"], row["occurred_at"].hour) == ("2026-11-19", 20)
+    days = {day["arrived_date"]: day for day in markers(memory_lake)[2]["arrival_days"]}
+    names = ("offered", "good", "duplicate", "replayed")
+    assert [days["2026-11-18"][name] for name in names] == [2, 0, 1, -1]
+    assert [days["2026-11-19"][name] for name in names] == [1, 1, 0, 0]
+    assert status(right)["good"] == 2
