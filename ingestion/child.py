@@ -81,7 +81,7 @@ class Child:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def ask(self, frames: Iterable[bytes], seconds: int, most: int) -> tuple[bytes, bytes]:
+    def ask(self, frames: Iterable[bytes], seconds: float, most: int) -> tuple[bytes, bytes]:
         """Return the answer to one request.
 
         Raises:

@@ -11,7 +11,6 @@ Arrow has threads, and no ``multiprocessing``, because that would import the cal
 import atexit
 import json
 import logging
-import math
 import os
 import threading
 from collections import Counter, deque
@@ -196,9 +195,7 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _ask(rules: Rules, arguments: dict[str, Any], body: bytes, count: int) -> Derived:
     megabytes = len(body) / 2**20
-    cpu = math.ceil(
-        CPU_SECONDS + CPU_SECONDS_PER_RECORD * count + CPU_SECONDS_PER_MEGABYTE * megabytes
-    )
+    cpu = CPU_SECONDS + CPU_SECONDS_PER_RECORD * count + CPU_SECONDS_PER_MEGABYTE * megabytes
     memory = MEMORY_BYTES + MEMORY_BYTES_PER_RECORD * count + MEMORY_FACTOR * len(body)
     request = {
         "rules": {

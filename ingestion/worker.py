@@ -8,7 +8,6 @@ quotes what it failed on. It ends with its parent: when stdin ends.
 
 import contextlib
 import json
-import math
 import os
 import resource
 import signal
@@ -66,22 +65,24 @@ class _Limits:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, min(hard, _MAX_OPEN_FILES)))
 
-    def allow(self, cpu_seconds: int, memory_bytes: int, wall_seconds: int) -> None:
-        """Allow one request so much more of time, and so much memory beside the bare process."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = math.ceil(used.ru_utime + used.ru_stime) + cpu_seconds
-        _soft(resource.RLIMIT_CPU, seconds)
-        if self._statm >= 0:
-            _soft(resource.RLIMIT_AS, self._base + memory_bytes)
+    def allow(self, cpu_seconds: float, memory_bytes: int, wall_seconds: float) -> None:
+        """Allow one request so much time, and so much memory beside the bare process."""
+        # Not RLIMIT_CPU: it counts from the start of the process, by a coarser clock than the one
+        # that tells how much was used, and on a busy machine the two are seconds apart.
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         # The parent watches the clock too, but it may be gone.
         signal.setitimer(signal.ITIMER_REAL, wall_seconds)
+        if self._statm >= 0:
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            soft = self._base + memory_bytes
+            if hard != resource.RLIM_INFINITY:
+                soft = min(soft, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
-
-def _soft(kind: int, limit: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(kind, (limit, hard))
+    def rest(self) -> None:
+        """Wait without a clock."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def rules(spelled: dict[str, Any]) -> records.Rules:
@@ -160,7 +161,7 @@ def main() -> None:
     _write(answers, b"ready")
     spelled: dict[str, Any] = {}
     while True:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        limits.rest()
         request, body = json.loads(_read(requests)), _read(requests)
         limits.files(_MAX_OPEN_FILES)  # a zone is a file
         if request["rules"] != spelled:

