@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 
 from tests.chaos.broken import BROKEN
 from tests.chaos.explorer import Exploration
@@ -20,10 +20,10 @@ def run(report: Report, is_quick: bool = False) -> dict[str, int]:
     cases = [*RIGHT, *BROKEN]
     sums = {"held": 0, "refuted": 0, "wrong": 0, "states": 0, "transitions": 0}
     context = multiprocessing.get_context("spawn")  # nothing is inherited, whatever the parent has
-    with ProcessPoolExecutor(2, context) as pool:
-        for case, found in zip(
-            cases, pool.map(_explored, [(case, is_quick) for case in cases]), strict=True
-        ):
+    # Ctrl-C is for the parent, who ends these.
+    with context.Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        work = [(case, is_quick) for case in cases]
+        for case, found in zip(cases, pool.imap(_explored, work), strict=True):
             fault = verdict(case, found)
             sums["wrong" if fault else "refuted" if case.refuted_by else "held"] += 1
             sums["states"] += found.states
