@@ -160,7 +160,6 @@ def _sums(
     row = {
         "seq": int(manifest["seq"]),
         **count,
-        "settled": settled,
         # A batch that replaces one whose records have all been replayed has none left.
         "idle": int(not settled and not manifest["supersedes"]),
         "unaccounted": _imbalance(count),

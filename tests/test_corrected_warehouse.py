@@ -137,15 +137,16 @@ def story(local_aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         publish_through_the_gate(with_key, ingestion.replay(with_key))
         tell("replayed", "run")
 
-        # Two corrections at once: Z is not to be believed, and a key is withdrawn.
+        # Two corrections at once: Z is not to be believed, and a key is withdrawn. Batch 2 stays as
+        # it is, so what the replay (3, now 5) took out of it still lies in the raw quarantine.
         right = world.configured(False, LATE, OLD)
-        publish_through_the_gate(right, ingestion.rederive(right, [1, 2, 3]))
+        publish_through_the_gate(right, ingestion.rederive(right, [1, 3]))
         tell("derived again", "build", "--exclude-resource-type", "unit_test")
 
         # Batch 4 is replaced twice before dbt looks again, the first time by nothing readable.
         blind = world.configured(False, OTHER)
         publish_through_the_gate(blind, ingestion.rederive(blind, [4]))
-        publish_through_the_gate(with_key, ingestion.rederive(with_key, [7]))
+        publish_through_the_gate(with_key, ingestion.rederive(with_key, [6]))
         tell("derived twice more", "run")
         tell("full refresh", "run", "--full-refresh")
         yield steps
