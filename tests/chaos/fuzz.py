@@ -113,6 +113,8 @@ class Fuzz:
         worth = []
         for place, item in enumerate(made):
             number = _id(item.envelope)
+            if item.depth == "plaintext" and number not in refused:
+                self.found["misread"] += not _is_read_right(item.content)
             if place % _ONE_ALONE == 0:
                 self._alone(item.envelope, refused.get(number) if known[number] == 1 else ...)
             if place % _ONE_IN_PROCESS:
@@ -121,8 +123,6 @@ class Fuzz:
             here = (result.reason, result.stage) if hasattr(result, "reason") else None
             if number is not None and known[number] == 1:
                 self.found["disagreed"] += here != refused.get(number)
-            if here is None and item.depth == "plaintext":
-                self.found["misread"] += not _is_read_right(item.content)
             path = self._path(item, here)
             if path not in self.paths:
                 self.paths.add(path)

@@ -59,7 +59,7 @@ def good_rows(derived: Derived) -> dict[int, dict]:
 GOOD = good_rows(derive(BEFORE, BASE, AFTER))
 
 
-def judge(derived: Derived, item: object) -> str:
+def judge(derived: Derived) -> str:
     """Return what became of the record between the two good ones."""
     rows = good_rows(derived)
     assert {number: rows.pop(number) for number in (1, 3)} == {n: GOOD[n] for n in (1, 3)}
@@ -80,7 +80,7 @@ def test_a_bad_record_becomes_what_the_list_says_and_its_neighbours_stay(item, e
     # In the child, because what hangs there is an outcome and not a test without end.
     derived = isolation.derive([BEFORE, item, AFTER], RULES, **SETTINGS)
 
-    assert judge(derived, item) == expected
+    assert judge(derived) == expected
 
 
 @pytest.mark.parametrize(
