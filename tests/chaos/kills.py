@@ -100,17 +100,17 @@ def cases(harness: Harness, names: Sequence[str]) -> Iterator[Case]:
                 if dice.random() < 0.4:
                     then = dice.choice(proxy.KILLS), dice.randint(1, max(1, len(requests) // 2))
                 yield Case(name, kind, at, then, has_child=dice.random() < 0.2)
-            if _writes(request) or at % 4 == 0:
+            if _writes(request) or at % 8 == 0:
                 yield Case(name, proxy.DROP_REPLY, at)
             yield from (Case(name, kind, at) for kind in _failures(at, request))
 
 
-_LIKE_OTHERS = ("checkpoint", "rederive", "reconcile")
+_LIKE_OTHERS = ("skew", "checkpoint", "rederive", "reconcile")
 """Scenes most of whose requests are those of another one: every third of them is enough."""
 
 
 def _failures(at: int, request: Request) -> Iterator[str]:
-    in_turn = (proxy.SLOW_DOWN, "", proxy.DENY, proxy.ERROR_500, "", proxy.RESET)
+    in_turn = (proxy.SLOW_DOWN, "", proxy.DENY, "", proxy.ERROR_500, "", "", proxy.RESET)
     if kind := in_turn[at % len(in_turn)]:
         yield kind
     if request.name.startswith("COPY"):

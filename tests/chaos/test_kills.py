@@ -83,3 +83,18 @@ def test_a_planted_bug_is_noticed_by_a_kill(harness: Harness):
     take(harness, case, tally, bug="the marker before the copies")
 
     assert tally.lost
+
+
+def test_the_real_runner_writes_in_the_order_that_the_model_explores(harness: Harness):
+    written = [r.name for r in harness.requests("window") if r.name.startswith(("PUT", "COPY"))]
+
+    assert [name for name in written if name != "PUT staging"] == [
+        "PUT landing",
+        "PUT log if absent",
+        "PUT staging/manifest.json",
+        "PUT staging/checked.json",
+        "PUT plan if absent",
+        "COPY raw",
+        "COPY quarantine",
+        "PUT published if absent",
+    ]
