@@ -137,7 +137,8 @@ def _days(old: Header, kept: Counter[str], taken: Counter[str]) -> list[dict[str
     replayed = Counter({day["arrived_date"]: day.get("replayed", 0) for day in old.days})
     replayed.subtract(taken)
     if old.source != "replay":
-        offered = duplicates + kept + taken
+        offered = duplicates + kept
+        offered.subtract(replayed)  # below zero: what replays took, now and from an earlier form
     elif +replayed == kept:
         offered = Counter()
     else:

@@ -110,6 +110,7 @@ def test_what_a_replay_took_out_stays_with_the_replay(
 
     publish_checked(settings, rederive(settings, [1]))
     publish_checked(settings, rederive(settings, [2]))  # the replay itself
+    publish_checked(settings, rederive(settings, [3]))  # and the first one, in its new form
 
     assert sorted(row["record_id"] for row in counting(memory_lake)) == [1, 2]
     assert in_quarantine(memory_lake) == Counter([("3", "PLAINTEXT_SYNTAX")])
