@@ -154,7 +154,7 @@ def test_no_log_shows_the_secret_even_at_debug(
     manager.create_secret(Name=name, SecretString=OLD)
     level = logging.getLogger("botocore.parsers").level
 
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="botocore"):
         KeyRing.of(asking)
 
     assert "GetSecretValue" in caplog.text  # so it was botocore's debugging that was caught
