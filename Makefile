@@ -33,6 +33,9 @@ lint: setup ## style, types and SQL, without running anything
 	.venv/bin/mypy --python-executable local_aws/.venv/bin/python local_aws
 	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project
 
+chaos: setup ## kill, race, poison and rotate the ingestion, and count what comes out
+	.venv/bin/python -m tests.chaos
+
 lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 		--group dev pyproject.toml -o requirements.lock
@@ -66,4 +69,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test lint lock clean setup env preflight
+.PHONY: help run test lint chaos lock clean setup env preflight
