@@ -54,11 +54,10 @@ _PROGRAM = """
 import sys, types
 # Arrow would load both at its first array (a second, 60 MB) and needs neither.
 sys.modules.update(numpy=None, pandas=None)
-# The package without what talks to S3 and Secrets Manager: boto3 is a second and 40 MB more.
+# The package without its __init__, which imports what talks to S3: a second and 40 MB more.
 package = types.ModuleType("ingestion")
 package.__path__ = [sys.argv[1]]
 sys.modules["ingestion"] = package
-sys.modules["ingestion.secret_store"] = types.ModuleType("secret_store")
 """
 _COUNTS = ("reasons", "good_days", "quarantined_days", "conflict_days", "keys")
 _MAIN = "from ingestion import worker; worker.main()"

@@ -22,7 +22,6 @@ from typing import Any, Final, Literal, Self, get_args
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from ingestion import secret_store
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 
@@ -101,6 +100,8 @@ class KeyRing:
             LakeUnavailable: if Secrets Manager did not answer.
         """
         if settings.fernet_keys_secret:
+            from ingestion import secret_store  # boto3 is heavy, and who decodes needs none
+
             text = secret_store.read(settings, settings.fernet_keys_secret, "FERNET_KEYS_SECRET")
             return cls.parse(text, f"the secret {settings.fernet_keys_secret}")
         if settings.fernet_keys:

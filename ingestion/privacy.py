@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import Self
 
-from ingestion import secret_store
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 
@@ -44,6 +43,8 @@ class Pseudonyms:
             LakeUnavailable: if Secrets Manager did not answer.
         """
         if name := settings.pseudonym_key_secret:
+            from ingestion import secret_store  # boto3 is heavy, and who decodes needs none
+
             text = secret_store.read(settings, name, "PSEUDONYM_KEY_SECRET")
             return cls.parse(text, f"The secret {name}")
         if settings.pseudonym_key:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ingestion.keys
+import ingestion.secret_store
 from ingestion import ConfigError, Settings
 from ingestion.keys import KeyRing, is_well_formed
 from tests.ingestion.envelopes import seal
@@ -520,7 +521,7 @@ def test_of_reads_the_secret_that_is_current_now(
         asked.append((name, variable))
         return current[0]
 
-    monkeypatch.setattr(ingestion.keys.secret_store, "read", read)
+    monkeypatch.setattr(ingestion.secret_store, "read", read)
     made = make_settings(FERNET_KEYS_FILE="", FERNET_KEYS_SECRET="daylight/ring")
     first = KeyRing.of(made)
     current[0] = f"{B}\n{A}"
