@@ -75,7 +75,6 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
             for envelope in dumps.read(dump, landing.lake):
                 landing.offer(envelope)
                 count += 1
-                landing.flush_if_full(dump.uri, count)
         except DamagedDump as error:
             damaged.append(str(error))
             logger.error("refused dump=%s records=%d", dump.uri, count)
@@ -135,7 +134,7 @@ class Landing:
         self._readable = self._unreadable = self._tokenless = 0
 
     def take_page(self, page: api.Page) -> None:
-        """Take every record of a page, and commit them if they have grown to a batch."""
+        """Take every record of a page."""
         for envelope in page.envelopes:
             self.offer(envelope)
         self.candidate.pages.append(
@@ -149,12 +148,12 @@ class Landing:
                 "span_seconds": page.span_seconds,
             }
         )
-        self.flush_if_full()
 
-    def offer(self, envelope: object) -> bool:
-        """Take one record and return True, unless it is a plain duplicate.
+    def offer(self, envelope: object) -> None:
+        """Take one record, unless it is a plain duplicate; ``propose`` decides what else is one.
 
-        Only what is certainly one is left out here, to save memory; ``propose`` decides the rest.
+        A full candidate is committed when the next new record comes, not before: so each one has
+        something new, and the duplicates behind it are counted with it.
         """
         rules = self.deriver.rules
         if not self._readable:
@@ -172,20 +171,19 @@ class Landing:
         first = self._first.get(key)
         if (is_taken or first) and not is_contradiction(self._head, offered, first, rules):
             self.candidate.duplicates[day] += 1
-            return False
+            return
+        if self._is_full():
+            self.flush()
+            self.begin(self.candidate.source)
+            self.offer(envelope)
+            return
         self._first.setdefault(key, offered)
         self.candidate.records.append(offered)
         self._characters += _characters(envelope)
-        return True
 
-    def flush_if_full(self, *progress: object) -> None:
-        """Commit the candidate if it has grown to a batch."""
-        is_full = len(self.candidate.records) >= MAX_BATCH_RECORDS
-        if is_full or self._characters >= MAX_BATCH_CHARACTERS:
-            if progress:
-                logger.info("reading dump=%s records=%d", *progress)
-            self.flush()
-            self.begin(self.candidate.source)
+    def _is_full(self) -> bool:
+        is_long = len(self.candidate.records) >= MAX_BATCH_RECORDS
+        return is_long or self._characters >= MAX_BATCH_CHARACTERS
 
     def flush(self) -> None:
         """Commit what the candidate holds, and stage it."""

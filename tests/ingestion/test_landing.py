@@ -17,7 +17,7 @@ from ingestion import (
     land_dumps,
 )
 from tests.ingestion.envelopes import STRANGER, envelope, seal
-from tests.ingestion.lakes import MemoryLake, publish_checked, quarantine_rows, raw_rows
+from tests.ingestion.lakes import MemoryLake, publish_checked, quarantine_rows, raw_rows, write
 from tests.ingestion.sources import body, cursor, page, serving
 
 
@@ -296,3 +296,21 @@ def test_token_and_envelope_reach_quarantine_as_they_came(
     (row,) = quarantine_rows(memory_lake)
     assert json.loads(row["envelope"]) == item
     assert (row["record_id"], row["record_key"], row["stage"]) == (7, "7", "token")
+
+
+def test_duplicates_behind_a_full_batch_are_counted_with_it(
+    memory_lake: MemoryLake,
+    make_settings: Callable[..., Settings],
+    fernet_key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(ingestion.landing, "MAX_BATCH_RECORDS", 10)
+    items = [envelope(fernet_key, number) for number in range(20)]
+    settings = make_settings()
+
+    sums = publish_checked(
+        settings, land_dumps(settings, write(tmp_path / "dump", [*items, *items[:7]]))
+    )
+
+    assert (sums["batches"], sums["offered"], sums["good"], sums["duplicate"]) == (2, 27, 20, 7)
