@@ -15,6 +15,9 @@ import urllib3
 STOP_SECONDS = 20
 """How long a part may take to stop before it is killed; Airflow's scheduler needs about 5."""
 
+PORT_SECONDS = 10
+"""How long a port may stay taken after its holder was killed."""
+
 
 class StartError(Exception):
     """A part could not be started, or died. The text is one sentence for the user."""
@@ -125,6 +128,19 @@ def answers(url: str) -> bool:
 
 def assert_ports_free(ports: Mapping[str, int]) -> None:
     """Raise one sentence that names every port that somebody else listens on."""
+    # What was killed a moment ago holds its port until the kernel has cleared it away, and is in
+    # /proc by then without the environment by which it would be known as ours.
+    deadline = time.monotonic() + PORT_SECONDS
+    while (taken := _taken(ports)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if taken:
+        raise StartError(
+            f"Ports in use: {', '.join(taken)}. Stop what listens there, or choose other ones, "
+            f"for example: make run {taken[0].split('=')[0]}={1 + int(taken[0].split('=')[1])}"
+        )
+
+
+def _taken(ports: Mapping[str, int]) -> list[str]:
     taken = []
     for variable, port in ports.items():
         with socket.socket() as probe:
@@ -133,11 +149,7 @@ def assert_ports_free(ports: Mapping[str, int]) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 taken.append(f"{variable}={port}")
-    if taken:
-        raise StartError(
-            f"Ports in use: {', '.join(taken)}. Stop what listens there, or choose other ones, "
-            f"for example: make run {taken[0].split('=')[0]}={1 + int(taken[0].split('=')[1])}"
-        )
+    return taken
 
 
 def stop_leftovers(home: Path) -> int:

@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_a_taken_port_is_named_with_the_variable_that_moves_it():
+def test_a_taken_port_is_named_with_the_variable_that_moves_it(monkeypatch):
+    monkeypatch.setattr("laptop.processes.PORT_SECONDS", 0.1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -32,6 +34,17 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it():
 
         with pytest.raises(StartError, match=f"AWS_PORT={port}.*make run AWS_PORT={port + 1}"):
             assert_ports_free({"AWS_PORT": port})
+
+
+def test_a_port_that_is_free_a_moment_later_is_no_error():
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    threading.Timer(0.5, taken.close).start()
+
+    assert_ports_free({"AWS_PORT": taken.getsockname()[1]})
+
+    assert taken.fileno() == -1  # it was waited for
 
 
 def test_a_part_that_dies_while_it_is_waited_for_shows_its_last_words(processes):
