@@ -7,6 +7,7 @@ escaped or leaked, was not refuted, not caught, or did not happen often enough.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -120,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # either stops the servers on its way out
+        signal.signal(number, signal.default_int_handler)
     try:
         code = main()
     except KeyboardInterrupt:
