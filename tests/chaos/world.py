@@ -24,6 +24,9 @@ from tests.chaos.proxy import Fault, Proxy, Watch
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 90
+_WATCHED = '"$@" & server=$!; read -r _; kill -9 $server'
+"""Ends a server when our end of its input closes, even if we were killed ourselves."""
+
 RUN_SECONDS = 180
 """Longest run of a runner; none of them waits for anything but CPU."""
 
@@ -74,9 +77,8 @@ class World:
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         python = ROOT / "local_aws/.venv/bin/python"
-        server = self._spawn(
-            [str(python), "-m", "local_aws", "--data", str(self.folder / "aws"), "--port", "0"],
-        )
+        serve = [str(python), "-m", "local_aws", "--data", str(self.folder / "aws"), "--port", "0"]
+        server = self._spawn("local_aws", ["sh", "-c", _WATCHED, "sh", *serve])
         line = _line_of(server)
         self.endpoint = line.split(" ready on ")[1].split(" ")[0]
         host, port = self.endpoint.removeprefix("http://").split(":")
@@ -90,24 +92,22 @@ class World:
             aws_secret_access_key="test",
             config=Config(s3={"addressing_style": "path"}, max_pool_connections=4),
         )
-        self._zygote = self._spawn(
-            [sys.executable, "-m", "tests.chaos.zygote"], stdin=subprocess.PIPE
-        )
+        self._zygote = self._spawn("zygote", [sys.executable, "-m", "tests.chaos.zygote"])
         json.loads(_line_of(self._zygote))
 
-    def _spawn(self, command: Sequence[str], **more: Any) -> subprocess.Popen[str]:
-        log = self._stack.enter_context((self.folder / f"{command[2]}.log").open("a"))
+    def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[str]:
+        log = self._stack.enter_context((self.folder / f"{name}.log").open("a"))
         others = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
         # A session of its own: Ctrl-C is for us, and we stop it.
         process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**others, **_VARIABLES},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
-            **more,
         )
         self._stack.callback(_stop, process)
         return process
