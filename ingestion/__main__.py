@@ -19,6 +19,7 @@ from ingestion.lake import Lake
 from ingestion.landing import land_api, land_dumps
 from ingestion.publishing import publish, staged_manifests
 from ingestion.quarantine import refused
+from ingestion.query_costs import collect
 from ingestion.reasons import Reason
 from ingestion.reconciling import reconcile
 from ingestion.rederiving import rederive
@@ -78,6 +79,10 @@ def _rederive(settings: Settings, options: argparse.Namespace) -> dict[str, Any]
 def _reconcile(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     found = reconcile(settings, options.days)
     return {**asdict(found), "is_clean": found.is_clean}
+
+
+def _costs(settings: Settings, _: argparse.Namespace) -> dict[str, Any]:
+    return {"queries": collect(settings)}
 
 
 def _spelled(result: Any) -> list[str]:
@@ -155,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("rederive", _rederive, "derive published batches again from what was landed")
     made.add_argument("seqs", nargs="+", type=_seqs, metavar="SEQ", help="12, or 12-15")
     command("keys", lambda settings, _: keys(settings), "the key ring, and what each key opened")
+    command("costs", _costs, "land what Athena's history says that queries cost")
     return parser
 
 

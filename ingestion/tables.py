@@ -164,7 +164,30 @@ PUBLISHED_BATCHES = Table(
     ),
 )
 
-TABLES = (ACCESS_LOGS, QUARANTINED_RECORDS, PUBLISHED_BATCHES)
+QUERY_COSTS = Table(
+    name="query_costs",
+    prefix="query_costs/",
+    schema=pa.schema(
+        [
+            _required("query_id", pa.string()),
+            pa.field("work_group", pa.string()),
+            pa.field("target_schema", pa.string()),
+            pa.field("node_id", pa.string()),
+            pa.field("invocation_id", pa.string()),
+            pa.field("statement_type", pa.string()),
+            _required("state", pa.string()),
+            _required("submitted_at", _TIME),
+            _required("scanned_bytes", pa.int64()),
+            _required("execution_ms", pa.int64()),
+            _required("queue_ms", pa.int64()),
+        ]
+    ),
+    format="parquet",
+    description="One row per query that Athena ended, from its own history; never its text.",
+    partition="dt",
+)
+
+TABLES = (ACCESS_LOGS, QUARANTINED_RECORDS, PUBLISHED_BATCHES, QUERY_COSTS)
 
 _PARQUET = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",

@@ -25,6 +25,11 @@ CONTRACT = {
         "keys array<struct<fingerprint:string,records:bigint>>, "
         "missing array<struct<low:bigint,high:bigint>>, missing_ids bigint"
     ),
+    "query_costs": (
+        "query_id string, work_group string, target_schema string, node_id string, "
+        "invocation_id string, statement_type string, state string, submitted_at timestamp, "
+        "scanned_bytes bigint, execution_ms bigint, queue_ms bigint"
+    ),
 }
 
 
