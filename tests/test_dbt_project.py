@@ -18,7 +18,7 @@ MAY_READ = {
     "staging": {"source", "staging"},
     "intermediate": {"staging", "intermediate"},
     "marts": {"staging", "intermediate", "marts"},
-    "metrics": {"staging", "intermediate", "marts"},
+    "metrics": {"staging", "intermediate", "marts", "metrics"},
 }
 
 

@@ -6,9 +6,9 @@ source as (
 
 ),
 
-accepted_records as (
+replayed_records as (
 
-    select * from {{ source('access_logs', 'access_logs') }}
+    select * from {{ ref('stg_access_logs__replayed_records') }}
 
 ),
 
@@ -33,12 +33,11 @@ published as (
 replays_listed as (
 
     select
-        cast(accepted_records.record_id as varchar) as record_key,
-        accepted_records.batch_seq
+        replayed_records.record_key,
+        replayed_records.as_of_batch_seq as batch_seq
 
-    from accepted_records
-    inner join batches on accepted_records.batch_seq = batches.batch_seq
-    where batches.source_name = 'replay'
+    from replayed_records
+    inner join batches on replayed_records.as_of_batch_seq = batches.batch_seq
 
     union all
 

@@ -27,14 +27,31 @@ published as (
 
 ),
 
-{# Ingestion lands a record once. Belt and braces: should it ever not, the first arrival counts. #}
+{# Ingestion lands a record once. Belt and braces: should it ever not, the first arrival counts. By
+   partition, so that a reader of one day reads one partition; a record has one day. #}
 arrivals_numbered as (
 
     select
         *,
-        row_number() over (partition by record_id order by batch_seq, occurred_at) as arrival_number
+        row_number() over (
+            partition by record_id, dt order by batch_seq, occurred_at
+        ) as arrival_number
 
     from published
+
+),
+
+{# The original source sends neither; where one does, under these names. #}
+extras_read as (
+
+    select
+        *,
+        try_cast(json_extract_scalar(extra_fields, '$.latency_ms') as double) as latency_given,
+        try_cast(json_extract_scalar(extra_fields, '$.status') as integer) as status_given
+
+    from arrivals_numbered
+
+    where arrival_number = 1
 
 ),
 
@@ -63,11 +80,18 @@ renamed as (
         key_fingerprint,
         occurred_at_text,
 
+        ---------- numerics
+        case when is_finite(latency_given) and latency_given >= 0 then latency_given end
+            as latency_ms,
+        case when status_given between 100 and 599 then status_given end as status_code,
+
         ---------- booleans
-        coalesce(level_name in ('ERROR', 'CRITICAL'), false) as is_error,
+        coalesce(level_name in ('ERROR', 'CRITICAL'), false)
+        or coalesce(status_given between 500 and 599, false) as is_error,
         is_replayed,
 
         ---------- dates
+        dt as source_date,
         {{ utc_to_date('occurred_at', var('metric_time_zone')) }} as event_date,
         {{ utc_to_date('arrived_at', var('source_time_zone')) }} as arrived_date,
 
@@ -76,9 +100,7 @@ renamed as (
         arrived_at,
         landed_at
 
-    from arrivals_numbered
-
-    where arrival_number = 1
+    from extras_read
 
 )
 
