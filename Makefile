@@ -36,6 +36,9 @@ lint: setup ## style, types and SQL, without running anything
 chaos: setup ## kill, race, poison and rotate the ingestion, and count what comes out
 	.venv/bin/python -m tests.chaos
 
+proof: setup ## build the warehouse in every way and hold each number to plain Python
+	.venv/bin/python -m tests.proof
+
 lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 		--group dev pyproject.toml -o requirements.lock
@@ -69,4 +72,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test lint chaos lock clean setup env preflight
+.PHONY: help run test lint chaos proof lock clean setup env preflight

@@ -29,7 +29,12 @@ MAY_IMPORT = {
 
 # module of ours: the only ones that may use this package
 ONLY_USERS = {
-    "boto3": {"ingestion/lake.py", "ingestion/secret_store.py", "laptop/world.py"},
+    "boto3": {
+        "ingestion/lake.py",
+        "ingestion/query_costs.py",
+        "ingestion/secret_store.py",
+        "laptop/world.py",
+    },
     "cryptography": {
         "ingestion/keys.py",
         "laptop/secret_files.py",

@@ -14,6 +14,7 @@ DAG_IDS = {
     "reconcile_access_logs",
     "replay_quarantine",
     "transform_warehouse",
+    "verify_warehouse",
 }
 
 
