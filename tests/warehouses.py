@@ -1,8 +1,8 @@
 """dbt on local_aws as an analyst runs it, and how what it built is compared with the oracle."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from tests import oracle
-from tests.oracle import Lake, Row
+from tests.oracle import Lake, Row, Run
+from tests.publishing import SEOUL
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SEOUL = "Asia/Seoul"
 EXACT_TABLES = list(oracle.warehouse(Lake(), SEOUL, SEOUL))
+"""Tables that are a pure function of the lake, compared in every column."""
+
+RUN_TABLES = ["fct_metric_history", "metrics_restatement"]
+"""Tables that also depend on which runs there were."""
 
 
 @dataclass
@@ -47,22 +51,61 @@ class Warehouse:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def tables(self) -> dict[str, list[Row]]:
-        return {table: self.rows(table) for table in EXACT_TABLES}
+        return {table: self.rows(table) for table in EXACT_TABLES + RUN_TABLES}
 
 
-def as_set(rows: Sequence[Row], ignore: str | None = "as_of_batch_seq") -> Counter[Any]:
+def counted(rows: Sequence[Row]) -> Counter[Any]:
+    """Return the rows as a multiset; what names a run is not part of a row."""
     return Counter(
-        tuple(sorted((name, value) for name, value in row.items() if name != ignore))
+        tuple((name, value) for name, value in sorted(row.items()) if name != "invocation_id")
         for row in rows
     )
 
 
-def assert_same_rows(found: dict[str, list[Row]], expected: dict[str, list[Row]]) -> None:
-    """EXCEPT ALL, both ways, over every table; what is named is the first few differences."""
-    for table in EXACT_TABLES:
-        left, right = as_set(found[table]), as_set(expected[table])
-        assert list((left - right).items())[:3] == [], f"{table}: rows that should not be"
-        assert list((right - left).items())[:3] == [], f"{table}: rows that are missing"
+def assert_same_rows(found: Mapping[str, list[Row]], expected: Mapping[str, list[Row]]) -> None:
+    """EXCEPT ALL, both ways, over every table and column; the message names what differs."""
+    assert not (message := "\n\n".join(differences(found, expected))), f"\n{message}"
+
+
+def differences(
+    found: Mapping[str, list[Row]], expected: Mapping[str, list[Row]], shown: int = 3
+) -> list[str]:
+    """Say of each table that differs which columns do, with the first few pairs of rows."""
+    messages = []
+    for table in [name for name in expected if name in found]:
+        left, right = counted(found[table]), counted(expected[table])
+        extra = sorted((left - right).elements(), key=repr)
+        missing = sorted((right - left).elements(), key=repr)
+        if extra or missing:
+            lines = [
+                f"{table}: {len(extra)} of {left.total()} rows should not be, "
+                f"{len(missing)} of {right.total()} are missing"
+            ]
+            messages.append("\n".join(lines + _pairs(table, extra, missing, shown)))
+    return messages
+
+
+def _pairs(table: str, extra: list[Any], missing: list[Any], shown: int) -> list[str]:
+    """Show each row beside the one of the oracle that is most like it: the columns that differ."""
+    lines = []
+    for items in extra[:shown]:
+        row = dict(items)
+        alike = max(missing[:2000], key=lambda other: len(set(other) & set(items)), default=None)
+        if alike is None or 2 * len(set(alike) & set(items)) < len(items):
+            lines.append(f"  is there: {row}")
+            continue
+        other = dict(alike)
+        names = sorted(row.keys() | other.keys())
+        differing = [name for name in names if row.get(name, "-") != other.get(name, "-")]
+        same = {name: value for name, value in row.items() if name not in differing}
+        told = ", ".join(
+            f"{name} is {row.get(name, 'no column')!r}, should be {other.get(name, 'no column')!r}"
+            for name in differing
+        )
+        lines.append(f"  {told}\n    in {same}")
+    if not lines:
+        lines += [f"  is missing: {dict(items)}" for items in missing[:shown]]
+    return lines
 
 
 @dataclass
@@ -72,6 +115,29 @@ class Step:
     found: dict[str, list[Row]]
     expected: dict[str, list[Row]]
     statuses: Counter[str]
+
+
+@dataclass
+class Chronicle:
+    """The runs on one lake so far, for the tables that remember them."""
+
+    runs: list[Run] = field(default_factory=list)
+
+    def step(
+        self, found: dict[str, list[Row]], lake: Lake, metric_zone: str, statuses: Counter[str]
+    ) -> Step:
+        """Note a run of all models, and return what it left behind with what it should have."""
+        expected = oracle.warehouse(lake, metric_zone, SEOUL)
+        hashes = {row["definition_hash"] for row in found["fct_metric_history"]}
+        assert len(hashes) <= 1, "one definition has one hash"
+        metric = expected["metrics_daily_active"]
+        self.runs.append(Run(lake.copy(), metric, next(iter(hashes), "")))
+        history = oracle.metric_history(
+            [Run(run.lake, run.daily_active, next(iter(hashes), "")) for run in self.runs]
+        )
+        expected["fct_metric_history"] = history
+        expected["metrics_restatement"] = oracle.restatements(history, lake, expected["dim_dates"])
+        return Step(found, expected, statuses)
 
 
 def use_lake(

@@ -50,16 +50,16 @@ def anomalies(
 ) -> list[Row]:
     daily = {row["metric_date"]: row for row in daily_active}
     rows = []
+    stamps: tuple[str, ...] = ("sessions_batch_seq", "last_28_days_batch_seq")
     for metric in JUDGED:
         values = {day: row[metric] for day, row in daily.items()}
-        stamps = ("sessions_batch_seq", "last_28_days_batch_seq")
         rows += _judged(metric, "all", values, stamps, history)
     counts: dict[str, dict[date, int]] = {}
     for row in activity_daily:
         counts.setdefault(row["activity"], dict.fromkeys(history.days, 0))
         counts[row["activity"]][row["metric_date"]] = row["event_count"]
+    stamps = ("day_batch_seq",)
     for activity, values in counts.items():
-        stamps = ("day_batch_seq",)
         rows += _judged("activity_event_count", activity, values, stamps, history)
     return rows
 
@@ -86,7 +86,6 @@ def _judged(
         judged = judge(values[day], training)
         flag = _flag(judged, _is_incomplete(day, history))
         expected, spread = judged.expected, judged.spread
-        is_known = expected is not None and spread is not None
         rows.append(
             {
                 "metric_date": day,
@@ -94,8 +93,8 @@ def _judged(
                 "dimension": dimension,
                 "value": float(values[day]),
                 "expected": expected,
-                "low": expected - 3.5 * spread if is_known else None,
-                "high": expected + 3.5 * spread if is_known else None,
+                "low": None if expected is None or spread is None else expected - 3.5 * spread,
+                "high": None if expected is None or spread is None else expected + 3.5 * spread,
                 "score": judged.score,
                 "training_count": judged.training_count,
                 "flag": flag,

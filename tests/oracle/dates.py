@@ -108,11 +108,8 @@ class History:
 
         Its stamps are those of ``stamped``, by default the first date.
         """
-        known = [
-            self.completeness[day]
-            for day in dates_between(first, last)
-            if day in self and self.completeness.get(day) is not None
-        ]
+        of_days = [self.completeness.get(day) for day in dates_between(first, last) if day in self]
+        known = [completeness for completeness in of_days if completeness is not None]
         seq = max(self.stamps[stamped or first][name] for name in stamps)
         return {
             "is_final": self.ledger.is_final(last),

@@ -58,7 +58,7 @@ class Event:
 def counting_batches(lake: Lake) -> list[Row]:
     """Return the published batches before the first gap, less those that one of them replaces."""
     by_seq = {batch["seq"]: batch for batch in lake.batches}
-    visible = []
+    visible: list[Row] = []
     while len(visible) + 1 in by_seq:
         visible.append(by_seq[len(visible) + 1])
     replaced = {seq for batch in visible for seq in batch.get("supersedes") or []}

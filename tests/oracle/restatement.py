@@ -63,6 +63,7 @@ def restatements(history: Sequence[Row], lake: Lake, dim_dates: Sequence[Row]) -
             {
                 "metric": row["metric"],
                 "metric_date": row["metric_date"],
+                "revision_number": row["revision_number"],
                 "old_value": old["value"],
                 "new_value": row["value"],
                 "delta": row["value"] - old["value"],

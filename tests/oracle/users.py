@@ -146,7 +146,7 @@ def activity_bits(days: Iterable[Row], activity: Activity, history: History) -> 
                 continue
             window = [metric_date - n * DAY for n in range(28)]
             active_ago = [n for n, day in enumerate(window) if day in active]
-            bought_ago = [n for n, day in enumerate(window) if (user, day) in bought]
+            bought_ago = [n for n in active_ago if (user, window[n]) in bought]
             rows.append(
                 {
                     "user_id": user,

@@ -1,0 +1,180 @@
+"""Hand-written records, published as ingestion's contract says and remembered for the oracle."""
+
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion import tables
+from tests.oracle import Lake, Row, utc
+
+SEOUL = "Asia/Seoul"
+
+
+def record(number: int, user: int, occurred_at: datetime, **changed: Any) -> Row:
+    return {
+        "record_id": number,
+        "user_id": bytes([user]) * 32,
+        "activity": "view",
+        "url": "/api/products/product/",
+        "method": "POST",
+        "log_name": "json_logger",
+        "level_name": "INFO",
+        "message": "POST view",
+        "occurred_at": occurred_at,
+        "occurred_at_text": occurred_at.isoformat(),
+        "arrived_at": occurred_at + timedelta(seconds=2),
+        "extra_fields": None,
+        "key_fingerprint": "00000000000000aa",
+        **changed,
+    }
+
+
+def rejects(count: int, first_id: int | None, arrived_date: str) -> list[Row]:
+    return [
+        {
+            "record_id": None if first_id is None else first_id + n,
+            "record_key": f"sha256:{n}" if first_id is None else str(first_id + n),
+            "reason": "ID_MISSING" if first_id is None else "TOKEN_MALFORMED",
+            "stage": "envelope" if first_id is None else "token",
+            "envelope": "{}",
+            "key_fingerprint": None,
+            "arrived_date": arrived_date,
+        }
+        for n in range(count)
+    ]
+
+
+@dataclass
+class Publisher:
+    """Writes batches as ingestion's contract says, and remembers them for the oracle."""
+
+    bucket: str
+    database: str
+    source_zone: str = SEOUL
+    lake: Lake = field(default_factory=Lake)
+
+    def create_tables(self) -> None:
+        boto3.client("s3").create_bucket(Bucket=self.bucket)
+        glue = boto3.client("glue")
+        glue.create_database(DatabaseInput={"Name": self.database})
+        for table in tables.TABLES:
+            declaration = tables.glue_input(table, self.bucket)
+            glue.create_table(DatabaseName=self.database, TableInput=declaration)
+
+    def publish(
+        self,
+        seq: int,
+        records: Sequence[Row],
+        quarantined: Sequence[Row] = (),
+        duplicates: dict[str, int] | None = None,
+        landed_at: str = "2024-03-20T00:00:00.000",
+        version: str = "0.2",
+        supersedes: Sequence[int] = (),
+        is_consecutive: bool = True,
+    ) -> None:
+        stamp = {"batch_seq": seq, "landed_at": utc(landed_at)}
+        records = [{**row, **stamp, "dt": self._source_day(row["occurred_at"])} for row in records]
+        quarantined = [{**row, **stamp} for row in quarantined]
+        event_days = defaultdict(list)
+        for row in records:
+            event_days[row["dt"]].append(row)
+        for day, rows in event_days.items():
+            key = f"{tables.ACCESS_LOGS.prefix}dt={day}/seq={seq:012d}-0.parquet"
+            self._put_parquet(key, rows, tables.ACCESS_LOGS.schema)
+        if quarantined:
+            key = f"{tables.QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet"
+            self._put_parquet(key, quarantined, tables.QUARANTINED_RECORDS.schema)
+        replaced = [batch for batch in self.lake.batches if batch["seq"] in supersedes]
+        good = Counter(self._source_day(row["arrived_at"]) for row in records)
+        refused = Counter(row["arrived_date"] for row in quarantined)
+        again = Counter(duplicates or {})
+        marker = {
+            "seq": seq,
+            "source": "rederive" if supersedes else "api",
+            "offered": good.total() + refused.total() + again.total(),
+            "good": good.total(),
+            "quarantined": refused.total(),
+            "duplicate": again.total(),
+            "landed_at": f"{landed_at}Z",
+            "published_at": f"{landed_at}Z",
+            "bytes": 1,
+            "files": len(event_days),
+            "key_fingerprints": sorted({row["key_fingerprint"] for row in records}),
+            "event_days": _event_days(event_days, replaced),
+            "arrival_days": [
+                {
+                    "arrived_date": day,
+                    "offered": good[day] + refused[day] + again[day],
+                    "good": good[day],
+                    "quarantined": refused[day],
+                    "duplicate": again[day],
+                    **({} if version == "0.1" else {"conflict": 0, "replayed": 0}),
+                }
+                for day in sorted({*good, *refused, *again})
+            ],
+        }
+        if version != "0.1":  # whose markers, once written, stay as they are
+            reasons = Counter(row["reason"] for row in quarantined)
+            marker |= {
+                "conflict": 0,
+                "replayed": 0,
+                "supersedes": list(supersedes),
+                "reasons": [
+                    {"reason": reason, "quarantined": count, "replayed": 0}
+                    for reason, count in sorted(reasons.items())
+                ],
+                "keys": [],
+                "missing": [],
+                "missing_ids": 0 if is_consecutive else None,
+            }
+        body = json.dumps(marker).encode()
+        self._put(f"{tables.PUBLISHED_BATCHES.prefix}{seq:012d}.json", body)
+        self.lake.records += records
+        self.lake.quarantined += quarantined
+        self.lake.batches.append(marker)
+
+    def _source_day(self, instant: datetime) -> str:
+        return instant.astimezone(ZoneInfo(self.source_zone)).date().isoformat()
+
+    def _put_parquet(self, key: str, rows: Sequence[Row], schema: pa.Schema) -> None:
+        rows = [
+            {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()}
+            for row in rows
+        ]
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+        self._put(key, buffer.getvalue())
+
+    def _put(self, key: str, body: bytes) -> None:
+        boto3.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+
+
+def _event_days(records_of: dict[str, list[Row]], replaced: Sequence[Row]) -> list[Row]:
+    """Return the days of a batch; one that replaces others names their days and instants too."""
+    entries = {
+        day: {
+            "dt": day,
+            "rows": len(rows),
+            "first_at": _instant_text(min(row["occurred_at"] for row in rows)),
+            "last_at": _instant_text(max(row["occurred_at"] for row in rows)),
+        }
+        for day, rows in records_of.items()
+    }
+    for old in (entry for batch in replaced for entry in batch["event_days"]):
+        entry = entries.setdefault(old["dt"], old | {"rows": 0})
+        entry["first_at"] = min(entry["first_at"], old["first_at"])
+        entry["last_at"] = max(entry["last_at"], old["last_at"])
+    return [entries[day] for day in sorted(entries)]
+
+
+def _instant_text(instant: datetime) -> str:
+    return instant.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
