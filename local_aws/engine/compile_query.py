@@ -157,12 +157,12 @@ class QueryCompiler(SelectCompiler):
 
     # ------------------------------------------------------------------ the whole statement
 
-    def finish(self, sql: str, scan: Callable[[TableUse], str]) -> str:
+    def finish(self, sql: str, scan: Callable[[int, TableUse], str]) -> str:
         """Replace the marks of tables by their scans."""
         for number, use in self.tables.items():
             mark = f"\x00{number}\x00"
             if mark in sql:
-                sql = sql.replace(mark, scan(use))
+                sql = sql.replace(mark, scan(number, use))
         return sql
 
 

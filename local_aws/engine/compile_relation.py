@@ -137,10 +137,11 @@ class RelationCompiler(ExpressionCompiler):
         else:
             condition = self.condition(node.on, scope, "JOIN ON clause")
         left_fields, right_fields = _nullable_sides(node.kind, left.fields, right.fields)
-        return Compiled(
-            f"{left.sql} {joined} JOIN {word}{right.sql} ON {condition}",
-            left_fields + right_fields,
-        )
+        if node.kind == "right":
+            sql = _right_join(node, left.sql, right.sql)
+        else:
+            sql = f"{left.sql} {joined} JOIN {word}{right.sql}"
+        return Compiled(f"{sql} ON {condition}", left_fields + right_fields)
 
     def _join_using(
         self,
@@ -176,7 +177,11 @@ class RelationCompiler(ExpressionCompiler):
             ) if not any(before is u for u in used)
         ]  # fmt: skip
         condition = " AND ".join(conditions)
-        return Compiled(f"{left.sql} {joined} JOIN {right.sql} ON {condition}", merged + rest)
+        if node.kind == "right":
+            sql = _right_join(node, left.sql, right.sql)
+        else:
+            sql = f"{left.sql} {joined} JOIN {right.sql}"
+        return Compiled(f"{sql} ON {condition}", merged + rest)
 
     # ------------------------------------------------------------------ UNNEST
 
@@ -291,6 +296,11 @@ def _nullable_sides(
     if kind in ("left", "full"):
         right = [replace(f, partition_of=None) for f in right]
     return left, right
+
+
+def _right_join(node: tree.Join, left: str, right: str) -> str:
+    """As the left join that it is: DuckDB pushes no condition through a right one."""
+    return f"{right} LEFT JOIN " + (f"({left})" if isinstance(node.left, tree.Join) else left)
 
 
 def conjuncts(node: tree.Expr) -> list[tree.Expr]:

@@ -14,6 +14,7 @@ import duckdb
 
 from local_aws.engine.errors import QueryError
 from local_aws.engine.macros import MACROS
+from local_aws.engine.pushdown import Planner
 from local_aws.store import Store
 
 MEMORY_LIMIT = {False: "1200MB", True: "500MB"}
@@ -34,6 +35,7 @@ class Engine:
         self._database = _open(root, careful=False)
         self._careful: Any = None
         self._lock = threading.Lock()
+        self.planner = Planner()
 
     def run(self) -> Run:
         """A new run."""
@@ -51,6 +53,7 @@ class Engine:
     def close(self) -> None:
         """Close DuckDB."""
         self._database.close()
+        self.planner.close()
         if self._careful is not None:
             self._careful.close()
 
@@ -87,6 +90,7 @@ class Run:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.planner = engine.planner
         self.connection = engine.connect(careful=False)
         self._careful = False
         self.bytes_scanned = 0

@@ -10,7 +10,7 @@ from typing import Any
 from local_aws.engine import statements as st
 from local_aws.engine import tree
 from local_aws.engine.compile_query import QueryCompiler
-from local_aws.engine.compiler import Rel
+from local_aws.engine.compiler import Rel, TableUse
 from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
@@ -106,9 +106,12 @@ class _Execution:
     def finish(self, compiler: QueryCompiler, sql: str) -> str:
         """SQL with its tables' scans."""
         run = self.c.run
-        return compiler.finish(
-            sql, lambda use: use.source.scan(use.used, use.constraints, use.alias, run)
-        )
+        pushed = run.planner.plan(sql, compiler.tables)
+
+        def scan(number: int, use: TableUse) -> str:
+            return use.source.scan(use.used, use.constraints, use.alias, run, pushed.get(number))
+
+        return compiler.finish(sql, scan)
 
     def query(self, node: tree.Query) -> tuple[QueryCompiler, Rel, str]:
         """A compiled query, ready to run."""

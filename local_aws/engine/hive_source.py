@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.footers import footer
@@ -18,6 +19,9 @@ from local_aws.engine.types import Type, quote, quote_text
 from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
+if TYPE_CHECKING:
+    from local_aws.engine.pushdown import Pushed
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -30,6 +34,8 @@ class File:
 class HiveSource(Source):
     """A table of files in Parquet, JSON or delimited text."""
 
+    prunable = True
+
     def __init__(self, store: Store, catalog: Catalog, table: Json) -> None:
         self.store = store
         self.catalog = catalog
@@ -38,13 +44,17 @@ class HiveSource(Source):
         self.partitions = frozenset(range(self.plain, len(self.columns)))
         self.format = storage_format(table)
 
-    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
+    def scan(
+        self, used: set[int], constraints: list[str], alias: str, reader: Reader,
+        pushed: Pushed | None,
+    ) -> str:  # fmt: skip
         """One SELECT over all files that can matter."""
-        files = self._files(constraints, alias, reader)
+        files = self._files(constraints, alias, reader, pushed)
         if not files:
             return empty(self.columns, used)
         if self.format == "parquet":
-            return self._scan_parquet(files, used, reader)
+            needed = used if pushed is None else pushed.read(used)
+            return self._scan_parquet(files, used, needed, reader)
         reader.scanned(sum(file.info.size for file in files))
         groups: dict[tuple[str, ...], list[File]] = {}
         for file in files:
@@ -58,10 +68,16 @@ class HiveSource(Source):
 
     # ------------------------------------------------------------------ files
 
-    def _files(self, constraints: list[str], alias: str, reader: Reader) -> list[File]:
+    def _files(
+        self, constraints: list[str], alias: str, reader: Reader, pushed: Pushed | None
+    ) -> list[File]:
+        self._check_injected(constraints, alias)
+        if pushed is not None and not pushed.scans:
+            return []
         partitions = find_partitions(self.store, self.catalog, self.table)
-        if self.partitions:
-            partitions = self._matching(partitions, constraints, alias, reader)
+        if self.partitions and partitions:
+            implied = pushed.partition_filter if pushed is not None else None
+            partitions = self._matching(partitions, constraints, implied, alias, reader)
         return [
             File(info, partition.values)
             for partition in partitions
@@ -69,10 +85,7 @@ class HiveSource(Source):
             if info.size and is_data(info.key[len(partition.prefix) :])
         ]
 
-    def _matching(
-        self, partitions: list[Partition], constraints: list[str], alias: str, reader: Reader
-    ) -> list[Partition]:
-        keys = self.columns[self.plain :]
+    def _check_injected(self, constraints: list[str], alias: str) -> None:
         for name in injected_columns(self.table):
             mark = f"({alias}.c{[n for n, _ in self.columns].index(name)} "
             if not any(f"{mark}= " in c or f"{mark}IN " in c for c in constraints):
@@ -82,21 +95,39 @@ class HiveSource(Source):
                     "contain only static equality conditions, and at least one such condition must "
                     "be present.",
                 )
-        if not constraints or not partitions:
+
+    def _matching(
+        self, partitions: list[Partition], constraints: list[str], implied: str | None,
+        alias: str, reader: Reader,
+    ) -> list[Partition]:  # fmt: skip
+        """The partitions that meet what stands in the SELECT itself, and what the plan implies."""
+        if not constraints and implied is None:
             return partitions
         lists = []
-        for n, (_, kind) in enumerate(keys):
+        for n, (_, kind) in enumerate(self.columns[self.plain :]):
             cells = ", ".join(partition_value(p.values[n], kind) for p in partitions)
             lists.append(f"unnest(CAST([{cells}] AS {kind.duck}[])) AS c{self.plain + n}")
         numbered = f"SELECT unnest(range({len(partitions)})) AS i, {', '.join(lists)}"
+        if implied is not None:
+            listed = " AND ".join([*constraints, f"({implied})"])
+            try:
+                rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias} WHERE {listed}")
+                return [partitions[i] for i in sorted(row[0] for row in rows)]
+            except QueryError:
+                # A value that the filter cannot take may be one that other filters exclude.
+                if not constraints:
+                    return partitions
         condition = " AND ".join(constraints)
         rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias} WHERE {condition}")
         return [partitions[i] for i in sorted(row[0] for row in rows)]
 
     # ------------------------------------------------------------------ Parquet
 
-    def _scan_parquet(self, files: list[File], used: set[int], reader: Reader) -> str:
-        wanted = [self.columns[i][0] for i in sorted(used) if i < self.plain]
+    def _scan_parquet(
+        self, files: list[File], used: set[int], needed: set[int], reader: Reader
+    ) -> str:
+        """The columns ``used`` of the files, of which only those needed count as scanned."""
+        wanted = [self.columns[i][0] for i in sorted(needed) if i < self.plain]
         groups: dict[object, list[File]] = {}
         for file in files:
             foot = footer(file.info.path)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.predicates import may_hold
 from local_aws.engine.tables import Reader, Source, empty
 from local_aws.engine.types import quote_text
 from local_aws.glue import Json
@@ -15,10 +17,13 @@ from local_aws.store import Store
 if TYPE_CHECKING:
     from local_aws.engine import tree
     from local_aws.engine.compiler import Compiler
+    from local_aws.engine.pushdown import Pushed
 
 
 class IcebergSource(Source):
     """The current snapshot, or a former one."""
+
+    prunable = True
 
     def __init__(self, store: Store, table: Json, snapshot_id: int | None = None) -> None:
         from local_aws.engine.iceberg_types import to_trino
@@ -41,13 +46,31 @@ class IcebergSource(Source):
 
         return data_files(self.store, self.metadata, self.snapshot_id)
 
-    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
-        """One SELECT over the data files."""
-        files = self.files()
+    def scan(
+        self, used: set[int], constraints: list[str], alias: str, reader: Reader,
+        pushed: Pushed | None,
+    ) -> str:  # fmt: skip
+        """One SELECT over the data files that can matter."""
+        files = self.matching(self.files(), pushed)
         if not files:
             return empty(self.columns, used)
-        self.account(files, used, reader)
+        self.account(files, used if pushed is None else pushed.read(used), reader)
         return self.select(files, used)
+
+    def matching(self, files: list[Any], pushed: Pushed | None) -> list[Any]:
+        """The files that may hold a row which the statement's filters take."""
+        if pushed is None:
+            return files
+        from local_aws.engine.iceberg_bounds import FileBounds
+
+        bounds = FileBounds(self.metadata, self.schema)
+        return [
+            file for file in files
+            if any(
+                all(may_hold(item, partial(bounds.of, file)) for item in filters)
+                for filters in pushed.scans
+            )
+        ]  # fmt: skip
 
     def account(self, files: Iterable[Any], used: set[int], reader: Reader) -> None:
         """Count the bytes of the used columns."""

@@ -15,6 +15,7 @@ from local_aws.store import Store
 if TYPE_CHECKING:
     from local_aws.engine import tree
     from local_aws.engine.compiler import Compiler
+    from local_aws.engine.pushdown import Pushed
 
 CATALOG = "awsdatacatalog"
 
@@ -38,8 +39,17 @@ class Source:
     partitions: frozenset[int] = frozenset()
     """Which columns are partition columns, known without opening a file."""
 
-    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
-        """A SELECT of the used columns; ``constraints`` name partition columns of ``alias``."""
+    prunable = False
+    """Whether it is worth knowing which rows and columns a statement needs."""
+
+    def scan(
+        self, used: set[int], constraints: list[str], alias: str, reader: Reader,
+        pushed: Pushed | None,
+    ) -> str:  # fmt: skip
+        """A SELECT of the used columns; ``constraints`` name partition columns of ``alias``.
+
+        Rows that ``pushed`` refuses may be missing.
+        """
         raise NotImplementedError
 
     def at_version(self, kind: str, version: tree.Expr, compiler: Compiler) -> Source:
@@ -74,7 +84,10 @@ class Rows(Source):
         self.columns = columns
         self.rows = rows
 
-    def scan(self, used: set[int], constraints: list[str], alias: str, reader: Reader) -> str:
+    def scan(
+        self, used: set[int], constraints: list[str], alias: str, reader: Reader,
+        pushed: Pushed | None,
+    ) -> str:  # fmt: skip
         """The rows as VALUES."""
         names = ", ".join(f"c{i}" for i in range(len(self.columns)))
         if not self.rows:

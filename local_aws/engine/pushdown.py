@@ -1,0 +1,231 @@
+"""Which predicates reach a table through views, CTEs, joins and windows, and which columns.
+
+DuckDB's optimizer knows: the statement is explained over empty tables in the place of the real
+ones, each reference to a table having one of its own, and the plan says which filters stand on
+each scan. A row that such a filter refuses cannot change the result, whatever the tables hold,
+so a file without other rows need not be read. Optimizations that look at data are off.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from local_aws.engine.macros import MACROS
+from local_aws.engine.predicates import columns_of, weakened
+
+if TYPE_CHECKING:
+    from local_aws.engine.compiler import TableUse
+
+Json = dict[str, Any]
+
+_OFF = (
+    "statistics_propagation", "empty_result_pullup", "compressed_materialization",
+    "partial_aggregate_pushdown", "row_group_pruner", "sampling_pushdown",  # these look at data
+    "join_elimination", "common_subplan", "aggregate_reuse", "window_self_join",  # lose a scan
+    "in_clause",  # makes a join of a long list
+    "top_n", "late_materialization", "join_filter_pushdown", "top_n_window_elimination",
+    "column_lifetime", "build_side_probe_side",  # of no use here
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What the plan says of one reference to a table."""
+
+    scans: list[list[Json]]
+    """For each scan the filters on it, as parsed expressions over ``c0, c1, ...``; a row counts
+    if all filters of one of the scans take it. Without a scan no row counts."""
+
+    partition_filter: str | None
+    """The part of that about partition columns, as SQL; None if there is none."""
+
+    columns: set[int] | None
+    """The columns that are read; None if that is not known."""
+
+    def read(self, used: set[int]) -> set[int]:
+        """Which of the columns that the statement names matter to its result."""
+        return used if self.columns is None else used & self.columns
+
+
+class Planner:
+    """Explains statements; shared by all queries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._database: Any = None
+        self._tables: dict[tuple[tuple[str, ...], int], str] = {}
+
+    def plan(self, sql: str, tables: dict[int, TableUse]) -> dict[int, Pushed]:
+        """By number of the reference; what cannot be planned is not pruned."""
+        marked = {n: use for n, use in tables.items() if f"\x00{n}\x00" in sql}
+        if not any(use.source.prunable for use in marked.values()):
+            return {}
+        if sql.count("SELECT") == 1 and not re.search(" (WHERE|HAVING|JOIN) ", sql):
+            return {}
+        try:
+            return self._plan(sql, marked)
+        except (duckdb.InternalException, duckdb.FatalException):
+            self.close()  # that instance is of no more use
+            return {}
+        except duckdb.Error:
+            # A constant that cannot be computed, for example; the query itself will tell.
+            return {}
+
+    def close(self) -> None:
+        """Close DuckDB."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+            self._database = None
+            self._tables.clear()
+
+    def _plan(self, sql: str, marked: dict[int, TableUse]) -> dict[int, Pushed]:
+        connection = self._connect()
+        names: dict[str, int] = {}
+        seen: Counter[tuple[str, ...]] = Counter()
+        for number, use in marked.items():
+            kinds = tuple(kind.duck for _, kind in use.source.columns)
+            name = self._table(connection, kinds, seen[kinds])
+            seen[kinds] += 1
+            names[name] = number
+            sql = sql.replace(f"\x00{number}\x00", f"SELECT * FROM {name}")
+        rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
+        plans = {kind: json.loads(text) for kind, text in rows}
+        scans: dict[int, list[list[Json] | None]] = {number: [] for number in marked}
+        for scan, texts in _scans(plans["logical_opt"]):
+            number = names[_name(scan)]
+            scans[number].append(_parsed(connection, texts))
+        columns = _columns(plans["physical_plan"], names)
+        return {
+            number: _pushed(connection, found, columns.get(number), marked[number])
+            for number, found in scans.items()
+        }
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._database is None:
+                self._database = duckdb.connect(
+                    ":memory:", config={"threads": 1, "memory_limit": "200MB"}
+                )
+                self._database.execute("SET TimeZone = 'UTC'")
+                self._database.execute(MACROS)
+                self._database.execute(f"SET disabled_optimizers = '{','.join(_OFF)}'")
+                self._database.execute("SET GLOBAL explain_output = 'all'")
+                self._database.execute("SET enable_external_access = false")
+            return self._database.cursor()
+
+    def _table(self, connection: Any, kinds: tuple[str, ...], copy: int) -> str:
+        with self._lock:
+            name = self._tables.get((kinds, copy))
+            if name is None:
+                name = f"planned_{len(self._tables)}"
+                listed = ", ".join(f"c{i} {kind}" for i, kind in enumerate(kinds))
+                connection.execute(f"CREATE TABLE {name} ({listed})")
+                self._tables[kinds, copy] = name
+            return name
+
+
+def _walk(nodes: list[Json]) -> Iterator[Json]:
+    for node in nodes:
+        yield node
+        yield from _walk(node["children"])
+
+
+def _scans(plan: list[Json]) -> Iterator[tuple[Json, list[str]]]:
+    """Each scan of a table with the filters on it and directly above it."""
+    pending: list[tuple[Json, list[str]]] = [(node, []) for node in plan]
+    while pending:
+        node, above = pending.pop()
+        info = node["extra_info"]
+        if node["name"] == "SEQ_SCAN":
+            yield node, above + _listed(info.get("Filters"))
+        elif node["name"] == "FILTER":
+            above = above + _listed(info.get("Expressions"))
+            pending += [(child, above) for child in node["children"]]
+        else:
+            pending += [(child, []) for child in node["children"]]
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) and value else list(value or [])
+
+
+def _name(scan: Json) -> str:
+    return str(scan["extra_info"]["Table"]).rsplit(".", 1)[-1]
+
+
+def _parsed(connection: Any, texts: list[str]) -> list[Json] | None:
+    """None if one of them is no expression: a newline in a literal cuts a filter in pieces."""
+    found = []
+    for text in texts:
+        sql = f"SELECT {text.removeprefix('optional: ')}"
+        (reply,) = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchone()
+        statement = json.loads(reply)
+        if statement["error"] or len(statement["statements"]) != 1:
+            return None
+        (*rest, item) = statement["statements"][0]["node"]["select_list"]
+        if rest or item["alias"]:
+            return None
+        found.append(item)
+    return found
+
+
+def _columns(plan: list[Json], names: dict[str, int]) -> dict[int, list[str]]:
+    """Names of the columns that each reference's scans give."""
+    found: dict[int, list[str]] = {}
+    for node in _walk(plan):
+        if node["name"] == "SEQ_SCAN":
+            listed = found.setdefault(names[_name(node)], [])
+            listed += _listed(node["extra_info"].get("Projections"))
+    return found
+
+
+def _pushed(
+    connection: Any, found: list[list[Json] | None], listed: list[str] | None, use: TableUse
+) -> Pushed:
+    scans = [filters or [] for filters in found]
+    columns: set[int] | None = None
+    if listed is not None and None not in found:
+        columns = {int(m[1]) for name in listed if (m := re.match(r"c(\d+)(\.|$)", name))}
+        for filters in scans:
+            for item in filters:
+                needed = columns_of(item)
+                columns |= use.used if needed is None else needed
+    elif not found:
+        columns = set()
+    partition_filter = None
+    if use.source.partitions and scans:
+        partition_filter = _partition_filter(connection, scans, use.source.partitions)
+    return Pushed(scans, partition_filter, columns)
+
+
+def _partition_filter(
+    connection: Any, scans: list[list[Json]], partitions: frozenset[int]
+) -> str | None:
+    choices = []
+    for filters in scans:
+        parts = [part for item in filters if (part := weakened(item, partitions)) is not None]
+        if not parts:
+            return None
+        choices.append("(" + " AND ".join(_sql(connection, part) for part in parts) + ")")
+    return " OR ".join(choices)
+
+
+def _sql(connection: Any, item: Json) -> str:
+    node: Json = {
+        "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [item],
+        "from_table": {"type": "EMPTY", "alias": "", "sample": None},
+        "where_clause": None, "group_expressions": [], "group_sets": [],
+        "aggregate_handling": "STANDARD_HANDLING", "having": None, "sample": None, "qualify": None,
+    }  # fmt: skip
+    text = json.dumps({"error": False, "statements": [{"node": node, "named_param_map": []}]})
+    (sql,) = connection.execute("SELECT json_deserialize_sql(CAST($1 AS JSON))", [text]).fetchone()
+    return f"({str(sql).removeprefix('SELECT ')})"
