@@ -7,8 +7,8 @@ once, whole and alone. Too much to read after each batch, so they run once a nig
 | | |
 | --- | --- |
 | **Impact** | tier 2: no table waits for it, but a number is wrong when it is red |
-| **If `test` fails** | its log names the test and the SQL of the rows that break it. Run that SQL; \
-rebuild what it names with `dbt build --full-refresh --select <model>+`, then clear the task |
+| **If `test` fails** | its log names the test and the SQL of the rows that break it. Run that \
+SQL; rebuild what it names with `dbt build --full-refresh --select <model>+`, then clear the task |
 """
 
 from datetime import timedelta

@@ -16,7 +16,7 @@
 {% set silence_milliseconds = 30 * 60 * 1000 %}
 {# Nobody visits for longer; what does is a machine, and would make its session grow for ever. #}
 {% set cap_milliseconds = 24 * 60 * 60 * 1000 %}
-{# With 20 seconds between its first and last event a visit counts as engaged; DECISIONS.md #56. #}
+{# With 20 seconds between its first and last event a visit counts as engaged; DECISIONS.md #57. #}
 {% set engaged_seconds = 20 %}
 {% set dirty = dirty_dates('session_date', ref('int_dates_stamped'), {
     'max(as_of_batch_seq)': 'sessions_batch_seq',

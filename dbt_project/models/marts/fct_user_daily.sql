@@ -14,7 +14,7 @@
 }}
 {# Longer gaps are absence; the silence that ends a session. #}
 {% set longest_gap_milliseconds = 30 * 60 * 1000 %}
-{# One request a second, minute after minute, is no hand; DECISIONS.md #57. #}
+{# One request a second, minute after minute, is no hand; DECISIONS.md #58. #}
 {% set busy_requests_per_minute = 60 %}
 {% set busy_minutes_of_a_bot = 5 %}
 {% set active_hours_of_a_bot = 18 %}
