@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_activation') }}
+where is_final

@@ -1,0 +1,199 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        table_type='iceberg',
+        format='parquet',
+        partitioned_by=['month(metric_date)'],
+        unique_key=['metric_date'],
+        delete_condition='src.as_of_batch_seq is null',
+        insert_condition='src.as_of_batch_seq is not null',
+        unique_tmp_table_suffix=true,
+        on_schema_change='fail',
+    )
+}}
+{# What a batch did not touch may still change: a first date that moves away takes a new user along,
+   and history that begins earlier completes windows. #}
+{% set dirty = dirty_dates('metric_date', ref('dim_dates'), {
+    'max(as_of_batch_seq)': 'greatest(sessions_batch_seq, last_28_days_batch_seq)',
+    'max(is_final)': 'is_final',
+    'max(completeness_pct)': 'completeness_pct',
+    'max(new_user_count)': 'new_user_count',
+    'max(is_wau_complete)': 'is_wau_complete',
+    'max(is_mau_complete)': 'is_mau_complete',
+}) %}
+
+with
+
+dates as (
+
+    select * from {{ ref('dim_dates') }}
+    where {{ in_dates('metric_date', dirty) }}
+
+),
+
+batches as (
+
+    select * from {{ ref('stg_access_logs__batches') }}
+
+),
+
+{# The 28 days that the mean of dau is taken over. #}
+user_days as (
+
+    select * from {{ ref('fct_user_daily') }}
+    where {{ in_dates('event_date', dates_around(dirty, 27, 0)) }}
+
+),
+
+user_windows as (
+
+    select * from {{ ref('fct_user_activity_bits') }}
+    where {{ in_dates('metric_date', dirty) }}
+
+),
+
+sessions as (
+
+    select * from {{ ref('fct_sessions') }}
+    where {{ in_dates('session_date', dirty) }} and not is_over_cap
+
+),
+
+user_days_counted as (
+
+    select
+        event_date,
+        count_if(is_active) as dau,
+        sum(event_count) as event_count,
+        sum(active_event_count) as active_event_count
+
+    from user_days
+
+    group by 1
+
+),
+
+daus_summed as (
+
+    select
+        dates.metric_date,
+        sum(user_days_counted.dau) as dau_sum
+
+    from dates
+    inner join
+        user_days_counted
+        on
+            user_days_counted.event_date
+            between date_add('day', -27, dates.metric_date) and dates.metric_date
+
+    group by 1
+
+),
+
+{# One row per user and window, so that counting rows counts each user once. #}
+windows_counted as (
+
+    select
+        metric_date,
+        count_if(days_since_active <= 6) as wau,
+        count(*) as mau
+
+    from user_windows
+
+    group by 1
+
+),
+
+sessions_collected as (
+
+    select
+        session_date,
+        count(*) as session_count,
+        count_if(is_bounce) as bounce_count,
+        array_sort(array_agg(duration_seconds)) as durations
+
+    from sessions
+
+    group by 1
+
+),
+
+empty_dates_filled as (
+
+    select
+        dates.metric_date,
+        coalesce(user_days_counted.dau, 0) as dau,
+        coalesce(windows_counted.wau, 0) as wau,
+        coalesce(windows_counted.mau, 0) as mau,
+        coalesce(daus_summed.dau_sum, 0) as dau_sum,
+        dates.new_user_count,
+        coalesce(user_days_counted.event_count, 0) as event_count,
+        coalesce(user_days_counted.active_event_count, 0) as active_event_count,
+        coalesce(sessions_collected.session_count, 0) as session_count,
+        coalesce(sessions_collected.bounce_count, 0) as bounce_count,
+        sessions_collected.durations,
+        dates.is_wau_complete,
+        dates.is_mau_complete,
+        dates.is_final,
+        dates.completeness_pct,
+        greatest(dates.sessions_batch_seq, dates.last_28_days_batch_seq) as as_of_batch_seq
+
+    from dates
+    left join user_days_counted on dates.metric_date = user_days_counted.event_date
+    left join windows_counted on dates.metric_date = windows_counted.metric_date
+    left join daus_summed on dates.metric_date = daus_summed.metric_date
+    left join sessions_collected on dates.metric_date = sessions_collected.session_date
+
+),
+
+rates_computed as (
+
+    select
+        empty_dates_filled.metric_date,
+        empty_dates_filled.dau,
+        empty_dates_filled.wau,
+        empty_dates_filled.mau,
+        cast(empty_dates_filled.dau as double) / nullif(empty_dates_filled.mau, 0) as dau_mau,
+        cast(empty_dates_filled.dau as double) / nullif(empty_dates_filled.wau, 0) as dau_wau,
+        case
+            when empty_dates_filled.is_mau_complete
+                then
+                    cast(empty_dates_filled.dau_sum as double)
+                    / 28
+                    / nullif(empty_dates_filled.mau, 0)
+        end as mean_dau_mau,
+        empty_dates_filled.new_user_count,
+        empty_dates_filled.dau - empty_dates_filled.new_user_count as returning_user_count,
+        empty_dates_filled.event_count,
+        empty_dates_filled.active_event_count,
+        cast(empty_dates_filled.active_event_count as double)
+        / nullif(empty_dates_filled.dau, 0) as events_per_dau,
+        empty_dates_filled.session_count,
+        cast(empty_dates_filled.session_count as double)
+        / nullif(empty_dates_filled.dau, 0) as sessions_per_dau,
+        {# Nearest rank, exact: the ceil(p × n)-th smallest; the same on every engine. #}
+        element_at(
+            empty_dates_filled.durations,
+            cast(ceil(0.50 * empty_dates_filled.session_count) as bigint)
+        ) as session_p50_seconds,
+        element_at(
+            empty_dates_filled.durations,
+            cast(ceil(0.90 * empty_dates_filled.session_count) as bigint)
+        ) as session_p90_seconds,
+        cast(empty_dates_filled.bounce_count as double)
+        / nullif(empty_dates_filled.session_count, 0) as bounce_rate,
+        empty_dates_filled.is_wau_complete,
+        empty_dates_filled.is_mau_complete,
+        empty_dates_filled.is_final,
+        empty_dates_filled.completeness_pct,
+        empty_dates_filled.as_of_batch_seq,
+        cast(batches.landed_at as timestamp(6)) as as_of
+
+    from empty_dates_filled
+    left join batches on empty_dates_filled.as_of_batch_seq = batches.batch_seq
+
+)
+
+select * from rates_computed
+{{ with_tombstones(['metric_date'], dirty) }}

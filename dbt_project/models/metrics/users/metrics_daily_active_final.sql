@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_daily_active') }}
+where is_final

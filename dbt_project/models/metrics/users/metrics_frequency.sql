@@ -1,0 +1,113 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        table_type='iceberg',
+        format='parquet',
+        partitioned_by=['month(metric_date)'],
+        unique_key=['metric_date', 'active_day_count'],
+        delete_condition='src.as_of_batch_seq is null',
+        insert_condition='src.as_of_batch_seq is not null',
+        unique_tmp_table_suffix=true,
+        on_schema_change='fail',
+    )
+}}
+{% set dirty = dirty_dates('metric_date', ref('dim_dates'), {
+    'max(as_of_batch_seq)': 'last_28_days_batch_seq',
+    'max(is_final)': 'is_final',
+    'max(completeness_pct)': 'completeness_pct',
+    'max(is_complete)': 'is_mau_complete',
+}) %}
+
+with
+
+dates as (
+
+    select * from {{ ref('dim_dates') }}
+    where {{ in_dates('metric_date', dirty) }}
+
+),
+
+batches as (
+
+    select * from {{ ref('stg_access_logs__batches') }}
+
+),
+
+user_windows as (
+
+    select * from {{ ref('fct_user_activity_bits') }}
+    where {{ in_dates('metric_date', dirty) }}
+
+),
+
+users_counted as (
+
+    select
+        metric_date,
+        bit_count(days_active_bits, 64) as active_day_count,
+        count(*) as user_count
+
+    from user_windows
+
+    group by 1, 2
+
+),
+
+users_totalled as (
+
+    select
+        metric_date,
+        sum(user_count) as mau
+
+    from users_counted
+
+    group by 1
+
+),
+
+{# A curve has a point for each number of days, for nobody, too. #}
+points_listed as (
+
+    select
+        dates.*,
+        points.active_day_count
+
+    from dates
+    cross join unnest(sequence(1, 28)) as points (active_day_count)
+
+),
+
+shares_computed as (
+
+    select
+        points_listed.metric_date,
+        points_listed.active_day_count,
+        case
+            when points_listed.active_day_count >= 21 then 'core'
+            when points_listed.active_day_count >= 14 then 'regular'
+            when points_listed.active_day_count >= 7 then 'casual'
+            else 'infrequent'
+        end as segment,
+        coalesce(users_counted.user_count, 0) as user_count,
+        cast(coalesce(users_counted.user_count, 0) as double) / users_totalled.mau
+            as share_of_users,
+        points_listed.is_mau_complete as is_complete,
+        points_listed.is_final,
+        points_listed.completeness_pct,
+        points_listed.last_28_days_batch_seq as as_of_batch_seq,
+        cast(batches.landed_at as timestamp(6)) as as_of
+
+    from points_listed
+    left join
+        users_counted
+        on
+            points_listed.metric_date = users_counted.metric_date
+            and points_listed.active_day_count = users_counted.active_day_count
+    left join users_totalled on points_listed.metric_date = users_totalled.metric_date
+    left join batches on points_listed.last_28_days_batch_seq = batches.batch_seq
+
+)
+
+select * from shares_computed
+{{ with_tombstones(['metric_date', 'active_day_count'], dirty) }}

@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_frequency') }}
+where is_final

@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_growth_accounting') }}
+where is_final

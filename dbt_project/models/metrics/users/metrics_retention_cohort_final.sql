@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_retention_cohort') }}
+where is_final
