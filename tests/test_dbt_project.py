@@ -52,13 +52,16 @@ def columns_selected(model: dict[str, Any]) -> list[str]:
     return [re.split(r"[\s.]+", text.strip())[-1] for text in [*expressions, expression]]
 
 
-def test_every_model_says_what_one_row_is_who_owns_it_and_what_each_column_means(manifest):
+def test_every_model_says_its_grain_key_and_owner_and_what_each_column_means(manifest):
     wrong = []
     for model in of_type(manifest, "model"):
         if not model["description"].startswith("One row per"):
             wrong.append(f"{model['name']}: begin its description with 'One row per …'")
-        if not model["config"]["meta"].get("owner"):
-            wrong.append(f"{model['name']}: give it an owner under config.meta")
+        wrong += [
+            f"{model['name']}: say its {name} under config.meta"
+            for name in ("owner", "grain", "key")
+            if not model["config"]["meta"].get(name)
+        ]
         wrong += [
             f"{model['name']}.{column['name']}: describe it"
             for column in model["columns"].values()
@@ -70,11 +73,41 @@ def test_every_model_says_what_one_row_is_who_owns_it_and_what_each_column_means
 
 
 def test_every_column_of_a_model_is_described_and_no_other(manifest):
-    for model in of_type(manifest, "model"):
+    models = {model["name"]: model for model in of_type(manifest, "model")}
+    for name, model in models.items():
         described = set(model["columns"])
-        selected = set(columns_selected(model))
+        table = models[name.removesuffix("_final")]  # such a view has all columns of its table
+        selected = set(columns_selected(table))
 
-        assert described == selected, f"{model['name']}: {described ^ selected}"
+        assert described == selected, f"{name}: {described ^ selected}"
+
+
+def test_every_metrics_row_says_what_it_is_worth(manifest):
+    trust = ["is_final", "completeness_pct", "as_of_batch_seq", "as_of"]
+    # A list of ranges, a bill, and what views and tests compute metrics from.
+    are_no_metrics = {"metrics_missing_ids", "metrics_query_cost_daily"}
+    metrics = [
+        model
+        for model in of_type(manifest, "model")
+        if model["name"].startswith("metrics_") and model["name"] not in are_no_metrics
+    ]
+
+    assert len(metrics) > 10
+    for model in metrics:
+        assert list(model["columns"])[-4:] == trust, model["name"]
+
+
+def test_a_final_view_is_its_table_without_what_may_still_move(manifest):
+    models = {model["name"]: model for model in of_type(manifest, "model")}
+    finals = [name for name in models if name.endswith("_final")]
+
+    assert finals
+    for name in finals:
+        table = name.removesuffix("_final")
+        sql = " ".join(models[name]["raw_code"].split())
+
+        assert sql == f"select * from {{{{ ref('{table}') }}}} where is_final", name
+        assert models[name]["columns"] == models[table]["columns"], name
 
 
 def test_every_model_has_a_tested_key(manifest):
