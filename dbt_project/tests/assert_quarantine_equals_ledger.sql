@@ -1,6 +1,5 @@
-{# What each batch, and each arrival date, says it brought is what lies there: no record lost,
-   doubled or half published. A batch's own rows of quarantine stay where they are when a replay
-   takes a record out; the date counts what is in quarantine now. #}
+{# What each arrival date has in quarantine by the ledger, put in less taken out, lies there. So do
+   each batch's own rows, which stay where they are when a replay takes a record out. #}
 with
 
 batches as (
@@ -18,26 +17,10 @@ quarantine_rows as (
 claims_and_finds as (
 
     select
-        'batch' as ledger,
-        cast(batch_seq as varchar) as entry,
-        good_count as claimed_good_count,
-        quarantined_count as claimed_quarantined_count,
-        conflict_count as claimed_conflict_count,
-        0 as found_good_count,
-        0 as found_quarantined_count,
-        0 as found_conflict_count
-
-    from batches
-
-    union all
-
-    select
         'arrival date' as ledger,
         cast(arrived_date as varchar) as entry,
-        good_count as claimed_good_count,
         quarantined_count as claimed_quarantined_count,
         conflict_count as claimed_conflict_count,
-        0 as found_good_count,
         0 as found_quarantined_count,
         0 as found_conflict_count
 
@@ -48,58 +31,39 @@ claims_and_finds as (
     select
         'batch' as ledger,
         cast(batch_seq as varchar) as entry,
-        0 as claimed_good_count,
-        0 as claimed_quarantined_count,
-        0 as claimed_conflict_count,
-        1 as found_good_count,
+        quarantined_count as claimed_quarantined_count,
+        conflict_count as claimed_conflict_count,
         0 as found_quarantined_count,
         0 as found_conflict_count
 
-    from {{ ref('stg_access_logs__records') }}
+    from batches
 
     union all
 
     select
         'arrival date' as ledger,
         cast(arrived_date as varchar) as entry,
-        0 as claimed_good_count,
         0 as claimed_quarantined_count,
         0 as claimed_conflict_count,
-        1 as found_good_count,
-        0 as found_quarantined_count,
-        0 as found_conflict_count
+        case when reason = 'ID_CONFLICT' then 0 else quarantined_count end
+            as found_quarantined_count,
+        case when reason = 'ID_CONFLICT' then quarantined_count else 0 end as found_conflict_count
 
-    from {{ ref('stg_access_logs__records') }}
+    from {{ ref('metrics_quarantine_daily') }}
 
     union all
 
     select
         'batch' as ledger,
         cast(quarantine_rows.batch_seq as varchar) as entry,
-        0 as claimed_good_count,
         0 as claimed_quarantined_count,
         0 as claimed_conflict_count,
-        0 as found_good_count,
         case when quarantine_rows.reason = 'ID_CONFLICT' then 0 else 1 end
             as found_quarantined_count,
         case when quarantine_rows.reason = 'ID_CONFLICT' then 1 else 0 end as found_conflict_count
 
     from quarantine_rows
     inner join batches on quarantine_rows.batch_seq = batches.batch_seq
-
-    union all
-
-    select
-        'arrival date' as ledger,
-        cast(arrived_date as varchar) as entry,
-        0 as claimed_good_count,
-        0 as claimed_quarantined_count,
-        0 as claimed_conflict_count,
-        0 as found_good_count,
-        case when is_conflict then 0 else 1 end as found_quarantined_count,
-        case when is_conflict then 1 else 0 end as found_conflict_count
-
-    from {{ ref('stg_access_logs__quarantined_records') }}
 
 ),
 
@@ -108,8 +72,6 @@ entries_summed as (
     select
         ledger,
         entry,
-        sum(claimed_good_count) as claimed_good_count,
-        sum(found_good_count) as found_good_count,
         sum(claimed_quarantined_count) as claimed_quarantined_count,
         sum(found_quarantined_count) as found_quarantined_count,
         sum(claimed_conflict_count) as claimed_conflict_count,
@@ -123,6 +85,5 @@ entries_summed as (
 
 select * from entries_summed
 where
-    claimed_good_count <> found_good_count
-    or claimed_quarantined_count <> found_quarantined_count
+    claimed_quarantined_count <> found_quarantined_count
     or claimed_conflict_count <> found_conflict_count

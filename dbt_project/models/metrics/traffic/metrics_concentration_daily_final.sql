@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_concentration_daily') }}
+where is_final

@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_endpoint_daily') }}
+where is_final

@@ -1,0 +1,2 @@
+select * from {{ ref('metrics_endpoint_hourly') }}
+where is_final
