@@ -40,7 +40,7 @@ def of_type(manifest: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 def columns_selected(model: dict[str, Any]) -> list[str]:
     """Return the columns of the last select with a list; its CTE is the one returned at the end."""
     last = re.findall(r"\n    select\n(.*?)\n\n    from", model["raw_code"], re.DOTALL)[-1]
-    last = re.sub(r"\{#.*?#\}|--[^\n]*", "", last, flags=re.DOTALL)
+    last = re.sub(r"\{#.*?#\}|--[^\n]*|'[^']*'", "", last, flags=re.DOTALL)
     depth, expression, expressions = 0, "", []
     for character in last.replace("distinct", "", 1):
         depth += {"(": 1, ")": -1}.get(character, 0)
