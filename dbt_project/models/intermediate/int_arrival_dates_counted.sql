@@ -47,7 +47,7 @@ arrivals_totalled as (
         sum(conflict_count) as conflict_count,
         max(batch_seq) as as_of_batch_seq,
         max_by(missing_id_count is not null, batch_seq) as has_consecutive_ids,
-        array_distinct(flatten(array_agg(source_dates))) as source_dates
+        array_sort(array_distinct(flatten(array_agg(source_dates)))) as source_dates
 
     from arrivals_unnested
 
