@@ -1,21 +1,27 @@
 """MERGE, UPDATE and DELETE on Iceberg tables, as copy-on-write.
 
-1. Join the target's rows (known by file and position) with the source, and find for each row
-   which WHEN applies and what it makes of the row.
-2. Rewrite the files that hold a changed row, without the deleted and with the updated rows; add
+1. Evaluate the source, once; its keys and the conditions say which files of the target can matter.
+2. Join those files' rows (known by file and position) with it, and find for each row which WHEN
+   applies and what it makes of the row. Only this reading counts as scanned.
+3. Rewrite the files that hold a changed row, without the deleted and with the updated rows; add
    the inserted rows.
-3. Commit: old files out, new files in, if nobody else committed meanwhile.
+4. Commit: old files out, new files in, if nobody else committed meanwhile.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace as changed
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from local_aws.engine import statements as st
+from local_aws.engine import tree
 from local_aws.engine.casts import coerce
 from local_aws.engine.compile_query import QueryCompiler
+from local_aws.engine.compile_relation import Compiled, conjuncts
+from local_aws.engine.compiler import TableUse
 from local_aws.engine.errors import QueryError, mismatch
 from local_aws.engine.hive_tables import insertable
 from local_aws.engine.iceberg_source import IcebergSource
@@ -24,12 +30,17 @@ from local_aws.engine.iceberg_write import placed_files, write_files
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.tables import CATALOG
 from local_aws.glue import Json
-from local_aws.store import Store
 
 if TYPE_CHECKING:
     from local_aws.engine.execute import Context
 
 Finish = Callable[[QueryCompiler, str], str]
+
+FILE_BITS = 40
+"""A row of the target is known by one number: its file's above these bits, its own below."""
+
+KEY_VALUES = 1000
+"""So many different keys are compared with a file one by one; of more, only the ends."""
 
 
 def merge(
@@ -45,82 +56,174 @@ class _Merge:
     ) -> None:
         self.node, self.glue, self.c, self.compiler = node, glue, context, compiler
         self.finish = finish
-        self.source = IcebergSource(context.store, glue)
-        self.columns = self.source.columns
-        self.everything = set(range(len(self.columns)))
-        self.work = f"m_{secrets.token_hex(6)}"
+        self.target = IcebergSource(context.store, glue)
+        self.columns = self.target.columns
+        self.needed: set[int] = set()
+        """Columns of the target that decide what happens, or that updates keep or use."""
+
+        tag = secrets.token_hex(6)
+        self.work, self.rows = f"m_{tag}", f"s_{tag}"
         alias = node.alias or glue["Name"]
         qualifier = (alias,) if node.alias else (CATALOG, glue["DatabaseName"], glue["Name"])
         self.fields = [
-            Field(name, kind, f"r0.c{i}", qualifier) for i, (name, kind) in enumerate(self.columns)
+            Field(name, kind, f"r0.c{i}", qualifier, partial(self.needed.add, i))
+            for i, (name, kind) in enumerate(self.columns)
         ]
 
     def run(self) -> int:
-        files = self.source.files()
-        self.source.account(files, self.everything, self.c.run)
-        joined, scope = self._joined(files)
+        source, copies, used = self._source()
+        scope = Scope(self.fields + copies)
+        on = None
+        if self.node.on is not None:
+            on = self.compiler.condition(self.node.on, scope, "MERGE ON clause")
+        items = self._items(scope, copies)
+        run = self.c.run
         try:
-            self.c.run.execute(self._changes(joined, scope))
+            if source is not None and not self._evaluate(source, copies, used):
+                return 0
+            files = self._files(scope, copies)
+            self.target.account(files, self.needed, run)
+            sql = f"SELECT {', '.join(items)} FROM {self._joined(files, source, on)}"
+            chosen = self.finish(self.compiler, f"SELECT * FROM ({sql}) WHERE k_ IS NOT NULL")
+            run.execute(f"CREATE TEMP TABLE {self.work} AS {chosen}")
             return self._apply(files)
         finally:
-            self.c.run.execute(f"DROP TABLE IF EXISTS {self.work}")
+            for name in (self.work, self.rows):
+                run.evaluate(f"DROP TABLE IF EXISTS {name}")
+
+    # ------------------------------------------------------------------ the source
+
+    def _source(self) -> tuple[Compiled | None, list[Field], set[int]]:
+        """The source, its fields as columns of a table of our own, and which of them are used."""
+        used: set[int] = set()
+        if self.node.source is None:
+            return None, [], used
+        source = self.compiler.relation(self.node.source, None)
+        self.alias = self.compiler.next_name("r")
+
+        def use(i: int, field: Field) -> None:
+            used.add(i)
+            field.touch()
+
+        copies = [
+            changed(f, sql=f"{self.alias}.c{i}", use=partial(use, i, f), partition_of=None)
+            for i, f in enumerate(source.fields)
+        ]
+        return source, copies, used
+
+    def _evaluate(self, source: Compiled, copies: list[Field], used: set[int]) -> int:
+        """Compute the source's rows; their number."""
+        items = ", ".join(f"{source.fields[i].sql} AS c{i}" for i in sorted(used)) or "1 AS x"
+        sql = self.finish(self.compiler, f"SELECT {items} FROM {source.sql}")
+        self.c.run.execute(f"CREATE TEMP TABLE {self.rows} AS {sql}")
+        return int(self.c.run.evaluate(f"SELECT count(*) FROM {self.rows}")[0][0])
+
+    # ------------------------------------------------------------------ files of the target
+
+    def _files(self, scope: Scope, copies: list[Field]) -> list[Any]:
+        """The files that may hold a row which the statement can match."""
+        files = self.target.files()
+        condition = self.node.on if self.node.source is not None else self.node.cases[0].condition
+        if condition is None:
+            return files
+        static = []
+        for part in conjuncts(condition):
+            if (sql := self._about(part, scope, self.fields)) is not None:
+                static.append(sql)
+            if files and isinstance(part, tree.Binary) and part.op == "=":
+                files = self._with_keys(files, part, scope, copies)
+        if static:
+            plan = f"SELECT r0.c0 FROM (\x000\x00) AS r0 WHERE {' AND '.join(static)}"
+            use = TableUse(self.target, "r0", {0})
+            files = self.target.matching(files, self.c.run.planner.plan(plan, {0: use}).get(0))
+        return files
+
+    def _about(self, node: tree.Expr, scope: Scope, fields: list[Field]) -> str | None:
+        """SQL of an expression that is only about these fields; else None."""
+        value, touched = self._watched(node, scope)
+        about = touched and all(any(f is own for own in fields) for f in touched)
+        return value.sql if about and "SELECT" not in value.sql else None
+
+    def _watched(self, node: tree.Expr, scope: Scope) -> tuple[Value, list[Field]]:
+        saved, self.compiler.touched = self.compiler.touched, []
+        value = self.compiler.expr(node, scope)
+        touched, self.compiler.touched = self.compiler.touched, saved
+        return value, touched
+
+    def _with_keys(
+        self, files: list[Any], node: tree.Binary, scope: Scope, copies: list[Field]
+    ) -> list[Any]:
+        """What is left by ``target.column = source's expression``."""
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            column, touched = self._watched(one, scope)
+            at = next((i for i, f in enumerate(self.fields) if [f] == touched), None)
+            key = self._about(other, scope, copies)
+            if at is None or key is None or column.sql != self.fields[at].sql:
+                continue
+            kind = _bounded(column.type.name)
+            if kind is None or kind != _bounded(self._watched(other, scope)[0].type.name):
+                continue
+            try:
+                ranges = self._keys(key)
+            except (QueryError, OverflowError, ValueError):
+                return files  # a key that cannot be computed, perhaps in rows that do not count
+            return self.target.holding(files, at, ranges)
+        return files
+
+    def _keys(self, key: str) -> list[tuple[Any, Any]]:
+        """Ranges in which all of the source's keys lie."""
+        rows = f"FROM {self.rows} AS {self.alias} WHERE {key} IS NOT NULL"
+        found = self.c.run.evaluate(f"SELECT DISTINCT {key} {rows} LIMIT {KEY_VALUES + 1}")
+        if len(found) <= KEY_VALUES:
+            return [(value, value) for (value,) in found]
+        ((low, high),) = self.c.run.evaluate(f"SELECT min({key}), max({key}) {rows}")
+        return [(low, high)]
 
     # ------------------------------------------------------------------ which rows, and how
 
-    def _target(self, files: list[object]) -> str:
+    def _read(self, files: list[Any], used: set[int], numbers: list[int]) -> str:
+        """The rows of files with their number ``x_``."""
         if files:
-            return self.source.select(
-                files, self.everything, "filename AS f_, file_row_number AS n_"
+            listed = ", ".join(map(str, numbers))
+            file = f"CAST([{listed}] AS BIGINT[])[CAST(file_index AS BIGINT) + 1]"
+            return self.target.select(
+                files, used, f"({file} << {FILE_BITS}) | file_row_number AS x_"
             )
-        nulls = ", ".join(
-            f"CAST(NULL AS {kind.duck}) AS c{i}" for i, (_, kind) in enumerate(self.columns)
-        )
-        return (
-            f"SELECT {nulls}, CAST(NULL AS VARCHAR) AS f_, CAST(NULL AS BIGINT) AS n_ WHERE false"
-        )
+        nulls = "".join(f"CAST(NULL AS {self.columns[i][1].duck}) AS c{i}, " for i in sorted(used))
+        return f"SELECT {nulls}CAST(NULL AS BIGINT) AS x_ WHERE false"
 
-    def _joined(self, files: list[object]) -> tuple[str, Scope]:
-        target = f"({self._target(files)}) AS r0"
-        if self.node.source is None:
-            return target, Scope(self.fields)
-        source = self.compiler.relation(self.node.source, None)
-        scope = Scope(self.fields + source.fields)
-        assert self.node.on is not None
-        condition = self.compiler.condition(self.node.on, scope, "MERGE ON clause")
+    def _joined(self, files: list[Any], source: Compiled | None, on: str | None) -> str:
+        target = f"({self._read(files, self.needed, list(range(len(files))))}) AS r0"
+        if source is None:
+            return target
         inserts = any(not case.matched for case in self.node.cases)
         kind = "RIGHT" if inserts else "INNER"
-        return f"{target} {kind} JOIN {source.sql} ON {condition}", scope
+        return f"{target} {kind} JOIN {self.rows} AS {self.alias} ON {on}"
 
-    def _changes(self, joined: str, scope: Scope) -> str:
-        conditions, actions = [], []
+    def _items(self, scope: Scope, copies: list[Field]) -> list[str]:
+        conditions = []
         values: list[list[str]] = [[] for _ in self.columns]
-        for number, case in enumerate(self.node.cases):
-            present = "r0.f_ IS NOT NULL" if case.matched else "r0.f_ IS NULL"
-            condition = present
+        for case in self.node.cases:
+            condition = "r0.x_ IS NOT NULL" if case.matched else "r0.x_ IS NULL"
             if case.condition is not None:
                 own = self.compiler.condition(case.condition, scope, "MERGE condition")
-                condition = f"({present} AND {own})"
+                condition = f"({condition} AND {own})"
             conditions.append(condition)
-            actions.append(case.action)
-            made = self._row(case, scope)
-            for i, sql in enumerate(made):
+            for i, sql in enumerate(self._row(case, scope, copies)):
                 values[i].append(sql)
-            del number
         whens = " ".join(f"WHEN {c} THEN {i}" for i, c in enumerate(conditions))
-        items = [f"CASE {whens} END AS k_", "r0.f_ AS f_", "r0.n_ AS n_"]
+        items = [f"CASE {whens} END AS k_", "r0.x_"]
         for i, (_, kind) in enumerate(self.columns):
             choices = " ".join(
                 f"WHEN {c} THEN {v}" for c, v in zip(conditions, values[i], strict=True)
             )
             items.append(f"CAST(CASE {choices} END AS {kind.duck}) AS c{i}")
-        sql = f"SELECT {', '.join(items)} FROM {joined}"
-        chosen = f"SELECT * FROM ({sql}) WHERE k_ IS NOT NULL"
-        return f"CREATE TEMP TABLE {self.work} AS {self.finish(self.compiler, chosen)}"
+        return items
 
-    def _row(self, case: st.MergeCase, scope: Scope) -> list[str]:
+    def _row(self, case: st.MergeCase, scope: Scope, copies: list[Field]) -> list[str]:
         """The columns of the row that a case makes."""
         if case.action == "delete":
-            return [f.sql for f in self.fields]
+            return ["NULL" for _ in self.fields]
         names = [name for name, _ in self.columns]
         given = case.columns or names
         for name in given:
@@ -138,8 +241,10 @@ class _Merge:
                 self.node.table.at,
             )
         if not case.matched:
-            scope = Scope(scope.fields[len(self.fields) :])
-        made = [f.sql if case.matched else "NULL" for f in self.fields]
+            scope = Scope(copies)
+        made: list[str] = [
+            f.touch().sql if case.matched and f.name not in given else "NULL" for f in self.fields
+        ]
         for name, node in zip(given, case.values, strict=True):
             at = names.index(name)
             value, kind = self.compiler.expr(node, scope), self.columns[at][1]
@@ -154,49 +259,48 @@ class _Merge:
 
     # ------------------------------------------------------------------ new files
 
-    def _apply(self, files: list[object]) -> int:
+    def _apply(self, files: list[Any]) -> int:
         run, work = self.c.run, self.work
-        total, changed, twice = run.evaluate(
-            f"SELECT count(*), count(f_), count(f_) - count(DISTINCT (f_, n_)) FILTER "
-            f"(WHERE f_ IS NOT NULL) FROM {work}"
+        total, rows, different = run.evaluate(
+            f"SELECT count(*), count(x_), count(DISTINCT x_) FROM {work}"
         )[0]
-        if twice and self.node.source is not None:
+        if rows != different:
             raise QueryError(
                 "MERGE_TARGET_ROW_MULTIPLE_MATCHES",
                 "One MERGE target table row matched more than one source row",
             )
         if not total:
             return 0
-        touched: list[object] = []
-        if changed:
-            paths = {row[0] for row in run.evaluate(
-                f"SELECT DISTINCT f_ FROM {work} WHERE f_ IS NOT NULL"
-            )}  # fmt: skip
-            touched = [file for file in files if self._path(file) in paths]
-        select = self._rows_after(touched)
-        new = write_files(run, self.c.store, select, self.source.metadata)
-        with placed_files(self.c.store, self.source.metadata, new, self.c.now) as placed:
+        found = run.evaluate(
+            f"SELECT DISTINCT x_ >> {FILE_BITS} FROM {work} WHERE x_ IS NOT NULL ORDER BY 1"
+        )
+        touched = [number for (number,) in found]
+        old = [files[number] for number in touched]
+        new = write_files(run, self.c.store, self._rows_after(old, touched), self.target.metadata)
+        with placed_files(self.c.store, self.target.metadata, new, self.c.now) as placed:
             # Even if all rows are new, nobody may have committed: a row might be inserted twice.
-            replace(self.c.store, self.c.catalog, self.glue, touched, placed)
+            replace(self.c.store, self.c.catalog, self.glue, old, placed)
         return int(total)
 
-    def _path(self, file: object) -> str:
-        info = self.c.store.get(*Store.parse_uri(file.file_path))  # type: ignore[attr-defined]
-        return str(info.path) if info is not None else ""
-
-    def _rows_after(self, touched: list[object]) -> str:
+    def _rows_after(self, files: list[Any], numbers: list[int]) -> str:
         names = ", ".join(f"c{i}" for i in range(len(self.columns)))
         kept_actions = [str(i) for i, case in enumerate(self.node.cases) if case.action != "delete"]
         parts = []
-        if touched:
-            listed = ", ".join(f"r0.c{i}" for i in range(len(self.columns)))
+        if files:
+            everything = self._read(files, set(range(len(self.columns))), numbers)
             parts.append(
-                f"SELECT {listed} FROM ({self._target(touched)}) AS r0 "
-                f"ANTI JOIN (SELECT f_, n_ FROM {self.work} WHERE f_ IS NOT NULL) AS w_ "
-                "ON r0.f_ = w_.f_ AND r0.n_ = w_.n_"
+                f"SELECT {names} FROM ({everything}) AS r0 ANTI JOIN (SELECT x_ FROM {self.work} "
+                "WHERE x_ IS NOT NULL) AS w_ ON r0.x_ = w_.x_"
             )
         if kept_actions:
             parts.append(f"SELECT {names} FROM {self.work} WHERE k_ IN ({', '.join(kept_actions)})")
         if not parts:
             return f"SELECT {names} FROM {self.work} WHERE false"
         return " UNION ALL ".join(parts)
+
+
+def _bounded(kind: str) -> str | None:
+    """How a type's values are compared with bounds; None if they are not."""
+    if kind in ("tinyint", "smallint", "integer", "bigint"):
+        return "integer"
+    return kind if kind in ("date", "timestamp", "varchar") else None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.predicates import may_hold
+from local_aws.engine.predicates import alike, may_hold
 from local_aws.engine.tables import Reader, Source, empty
 from local_aws.engine.types import quote_text
 from local_aws.glue import Json
@@ -72,6 +72,20 @@ class IcebergSource(Source):
             )
         ]  # fmt: skip
 
+    def holding(self, files: list[Any], number: int, ranges: list[tuple[Any, Any]]) -> list[Any]:
+        """The files in which a column may have a value of one of the ranges."""
+        from local_aws.engine.iceberg_bounds import FileBounds
+
+        found = FileBounds(self.metadata, self.schema)
+        kept: list[Any] = []
+        for file in files if ranges else ():
+            bounds = found.of(file, number)
+            if bounds is None or any(
+                not alike(bounds, *ends) or bounds.can_hold(*ends) for ends in ranges
+            ):
+                kept.append(file)
+        return kept
+
     def account(self, files: Iterable[Any], used: set[int], reader: Reader) -> None:
         """Count the bytes of the used columns."""
         from local_aws.engine.iceberg_types import leaves
@@ -110,7 +124,7 @@ class IcebergSource(Source):
         options = "hive_partitioning=false"
         if extra:
             items.append(extra)
-            options += ", filename=true, file_row_number=true"
+            options += ", file_row_number=true"
         return (
             f"SELECT {', '.join(items)} FROM read_parquet([{', '.join(paths)}], "
             f"schema=MAP {{{', '.join(entries)}}}, {options})"

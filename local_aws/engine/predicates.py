@@ -110,7 +110,7 @@ def may_hold(node: Json, find: Find) -> bool:
     if kind == "COMPARE_BETWEEN":
         bounds = _bounds(node["input"], find)
         low, high = _constant(node["lower"]), _constant(node["upper"])
-        return bounds is None or not _alike(bounds, low, high) or bounds.can_hold(low, high)
+        return bounds is None or not alike(bounds, low, high) or bounds.can_hold(low, high)
     if kind in _MIRRORED or kind == "COMPARE_EQUAL":
         left, right = node["left"], node["right"]
         if _constant(left) is not None:
@@ -133,7 +133,7 @@ def _negated(node: Json) -> Json | None:
 
 
 def _compared(kind: str, bounds: Bounds | None, value: Any) -> bool:
-    if bounds is None or value is None or not _alike(bounds, value):
+    if bounds is None or value is None or not alike(bounds, value):
         return True
     if kind == "COMPARE_EQUAL":
         return bounds.can_hold(value, value)
@@ -154,12 +154,12 @@ def _in(children: list[Json], find: Find) -> bool:
         if _is_null(child):
             continue
         value = _constant(child)
-        if value is None or not _alike(bounds, value) or bounds.can_hold(value, value):
+        if value is None or not alike(bounds, value) or bounds.can_hold(value, value):
             return True
     return False
 
 
-def _alike(bounds: Bounds, *values: Any) -> bool:
+def alike(bounds: Bounds, *values: Any) -> bool:
     """Whether all are there and of one type: a date is no timestamp, a number no text."""
     known = [v for v in (bounds.low, bounds.high) if v is not None]
     return None not in values and len({type(v) for v in (*known, *values)}) <= 1
