@@ -91,10 +91,12 @@ create macro local_substr_length(s, start, size) as
          then (case when s is null or start is null or size is null then null else '' end)
          else substr(s, start, size) end;
 create macro local_element_at(a, i) as
-    case when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
+    case when a is null or i is null then null
+         when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
          else a[i] end;
 create macro local_subscript(a, i) as
-    case when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
+    case when a is null or i is null then null
+         when i = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'SQL array indices start at 1', cast(a as varchar) || cast(i as varchar))
          when i < 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'Array subscript is negative: ' || i, cast(a as varchar) || cast(i as varchar))
          when i > len(a) then local_fail('INVALID_FUNCTION_ARGUMENT', 'Array subscript must be less than or equal to array length: ' || i || ' > ' || len(a), cast(a as varchar) || cast(i as varchar))
          else a[i] end;
@@ -119,7 +121,8 @@ create macro local_sequence_months(a, b, step) as
              else generate_series(0, cast(date_sub('month', cast(a as timestamp), cast(b as timestamp)) as bigint) // step) end,
         lambda n: a + to_months(cast(n * step as integer))), lambda t: case when step > 0 then t <= b else t >= b end);
 create macro local_split_part(s, d, n) as
-    case when n <= 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'Index must be greater than zero', cast(s as varchar) || cast(d as varchar) || cast(n as varchar))
+    case when s is null or d is null or n is null then null
+         when n <= 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'Index must be greater than zero', cast(s as varchar) || cast(d as varchar) || cast(n as varchar))
          when n > length(s) - length(replace(s, d, '')) + 1 and length(d) = 1 then null
          when n > len(str_split(s, d)) then null
          else str_split(s, d)[n] end;

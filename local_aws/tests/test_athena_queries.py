@@ -227,3 +227,68 @@ def test_a_scalar_subquery_with_two_rows_fails(athena: Athena):
     reason = athena.failure("select (select x from (values 1, 2) as t (x))")
 
     assert reason == "SUBQUERY_MULTIPLE_ROWS: Scalar sub-query has returned multiple rows"
+
+
+_DAYS = (
+    "(values (1, date '2024-01-01', 10), (2, date '2024-01-02', 20), (3, date '2024-01-04', 30), "
+    "(4, date '2024-01-08', null)) as t (n, d, x)"
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "values"),
+    [
+        ("lag(x) over (order by d)", [None, 10, 20, 30]),
+        ("lead(x, 2, -1) over (order by d)", [30, None, -1, -1]),
+        ("lag(x) ignore nulls over (order by d desc)", [20, 30, None, None]),
+        ("sum(n) over (order by d rows between 1 preceding and 1 following)", [3, 6, 9, 7]),
+        ("min(n) over (order by d rows between 2 following and 3 following)", [3, 4, None, None]),
+        ("sum(x) over (order by d rows between unbounded preceding and 1 preceding)",
+         [None, 10, 30, 60]),
+        ("sum(n) over (order by d range between interval '2' day preceding and current row)",
+         [1, 3, 5, 4]),
+        ("sum(n) over (order by d range between interval '1' day preceding and "
+         "interval '2' day following)", [3, 6, 3, 4]),
+        ("count(*) over (order by d desc range between interval '2' day preceding and current row)",
+         [2, 2, 1, 1]),
+        ("sum(n) over (order by n range between 1 preceding and 1 following)", [3, 6, 9, 7]),
+        ("sum(n) over (order by d groups between 1 preceding and current row)", [1, 3, 5, 7]),
+    ],
+)  # fmt: skip
+def test_windows_with_frames(athena: Athena, expression: str, values: list):
+    """Worked out by hand from Trino's definition of the frames."""
+    found = athena.rows(f"select {expression} from {_DAYS} order by n")
+
+    assert [None if v is None else int(v) for (v,) in found] == values
+
+
+def test_aggregates_that_depend_on_an_order(athena: Athena):
+    found = athena.rows(
+        "select array_agg(n order by x desc nulls first), array_agg(x order by d desc) "
+        f"filter (where n < 4), max_by(n, x), min_by(d, n), bool_or(x > 20) from {_DAYS}"
+    )
+
+    assert found == [("[4, 3, 2, 1]", "[30, 20, 10]", "3", "2024-01-01", "true")]
+
+
+@pytest.mark.parametrize("kind", ["inner", "left", "right", "full outer"])
+def test_columns_of_using_are_merged(athena: Athena, kind: str):
+    found = athena.rows(
+        "select n, a.x, b.y from (values (1, 10), (2, 20)) as a (n, x) "
+        f"{kind} join (values (2, 7), (3, 8)) as b (n, y) using (n) order by n"
+    )
+
+    assert found == [
+        *([("1", "10", None)] if kind in ("left", "full outer") else []),
+        ("2", "20", "7"),
+        *([("3", None, "8")] if kind in ("right", "full outer") else []),
+    ]
+
+
+def test_a_right_join_after_other_joins(athena: Athena):
+    found = athena.rows(
+        "select a.n, b.n, c.n from (values 1, 2) as a (n) join (values 2, 3) as b (n) on a.n = b.n "
+        "right join (values 2, 5) as c (n) on c.n = b.n and c.n = a.n order by c.n"
+    )
+
+    assert found == [("2", "2", "2"), (None, None, "5")]
