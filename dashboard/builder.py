@@ -7,8 +7,19 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dashboard import index_page, metrics_page, warehouse
-from dashboard.summary import summarise
+from dashboard import (
+    answers_page,
+    athena,
+    cookbook,
+    costs_page,
+    days_page,
+    index_page,
+    metrics_page,
+    usage_page,
+    warehouse,
+)
+from dashboard.page import STYLE
+from dashboard.summary import last_complete_day, summarise
 from expectations import docs, results
 from ingestion.errors import ContractError
 from ingestion.lake import Lake
@@ -55,25 +66,36 @@ def write(settings: Settings, lake: Lake, dbt_target_dir: Path, site: Path) -> N
             f"There is no {dbt_docs}. Run `dbt docs generate --static` with that target first."
         )
     built_at = datetime.now(UTC)
-    numbers = warehouse.read(settings)
+    with athena.connected(settings) as connection:
+        numbers = warehouse.read(settings, connection)
+        answers = cookbook.answers(cookbook.questions(dbt_target_dir), connection)
     validations = results.latest_of_each_suite(lake)
     bodies = (lake.get(key) for key in lake.keys(RUN_RESULTS_PREFIX) if key.endswith(".json"))
     summary = summarise(numbers, (body for body in bodies if body), validations, built_at)
+    zone, source_zone = settings.metric_time_zone, settings.source_time_zone
+    pages = {
+        "metrics.html": metrics_page.render(numbers, zone),
+        "usage.html": usage_page.render(numbers, zone),
+        "days.html": days_page.render(numbers, zone, source_zone),
+        "answers.html": answers_page.render(answers),
+        "costs.html": costs_page.render(numbers, answers),
+        "index.html": index_page.render(
+            summary,
+            validations,
+            built_at,
+            zone,
+            settings.airflow_url,
+            last_complete_day(numbers.daily),
+        ),
+    }
 
     (site / "dbt_docs").mkdir(parents=True)
     (site / "dbt_docs" / "index.html").write_bytes(dbt_docs.read_bytes())
     docs.build(settings, site / "data_docs")
-    (site / "metrics.html").write_text(
-        metrics_page.render(numbers, settings.metric_time_zone, settings.source_time_zone),
-        "utf-8",
-    )
+    (site / STYLE.name).write_bytes(STYLE.read_bytes())
     (site / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    (site / "index.html").write_text(
-        index_page.render(
-            summary, validations, built_at, settings.metric_time_zone, settings.airflow_url
-        ),
-        "utf-8",
-    )
+    for name, text in pages.items():
+        (site / name).write_text(text, "utf-8")
 
 
 def content_type(path: Path) -> str:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboard.page import day, escape, number, page, tile
+from dashboard.page import badge, day, escape, number, page, tile, tiles
 from expectations.docs import verdict
 
 
@@ -15,38 +15,46 @@ def render(
     built_at: datetime,
     time_zone: str,
     airflow_url: str | None,
+    complete: Mapping[str, Any] | None,
 ) -> str:
-    """Return the page as HTML; ``validations`` are the last ones, by suite."""
+    """Return the page as HTML; ``validations`` are the last ones, by suite.
+
+    ``complete`` is the row of the last complete day, which the summary's figures are of.
+    """
     local = built_at.astimezone(ZoneInfo(time_zone))
     content = f"""<h1>Daylight</h1>
 <p class="lead">Encrypted API logs, as daily metrics. Built {day(local.date())}, {local:%H:%M}
 ({escape(time_zone)}).</p>
-{_people(summary)}
+{_people(summary, complete)}
 <div class="cards">{"".join(_cards(airflow_url))}</div>
 {_records(summary)}
 {_checks(summary, validations)}
 <footer>The same figures for machines: <a href="summary.json">summary.json</a></footer>"""
-    return page("Daylight", content)
+    return page("Daylight", content, "index.html")
 
 
-def _people(summary: Mapping[str, Any]) -> str:
-    if summary["metric_date"] is None:
+def _people(summary: Mapping[str, Any], complete: Mapping[str, Any] | None) -> str:
+    if complete is None:
         return (
             '<section><h2>Active users</h2><p class="empty">No complete day yet: a day is complete '
             "once an event of a later day has been seen.</p></section>"
         )
     note = day(date.fromisoformat(summary["metric_date"]))
-    tiles = (
-        tile("DAU", number(summary["dau"]), note),
-        tile("WAU", number(summary["wau"]), "7 days up to it"),
-        tile("MAU", number(summary["mau"]), "28 days up to it"),
+    state = badge(complete["is_final"], complete["completeness_pct"])
+    return tiles(
+        tile("DAU", number(summary["dau"]), note, state),
+        tile("WAU", number(summary["wau"]), "7 days up to it", state),
+        tile("MAU", number(summary["mau"]), "28 days up to it", state),
     )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
 def _cards(airflow_url: str | None) -> list[str]:
     cards = [
-        ("metrics.html", "Metrics", "Active users, endpoints, pipeline health, day by day"),
+        ("metrics.html", "People", "Active users, growth, retention, funnel, day by day"),
+        ("usage.html", "Usage", "Endpoints and their errors, hours, activities, bots"),
+        ("days.html", "Days", "Which days are final, what is missing, what was restated"),
+        ("answers.html", "Answers", "Twenty questions that people ask, each with its query"),
+        ("costs.html", "Costs", "Bytes and seconds per model, from Athena's own history"),
         ("data_docs/index.html", "Data docs", "What each check found, and why it is there"),
         ("dbt_docs/index.html", "dbt docs", "Every table: its grain, columns and lineage"),
     ]
@@ -60,7 +68,7 @@ def _cards(airflow_url: str | None) -> list[str]:
 
 def _records(summary: Mapping[str, Any]) -> str:
     replayed = f", {number(summary['replayed'])} after a replay" if summary["replayed"] else ""
-    tiles = (
+    return tiles(
         tile("Offered", number(summary["offered"]), "records the source sent"),
         tile("Good", number(summary["good"]), f"in the tables{replayed}"),
         tile("Quarantined", number(summary["quarantined"]), "kept with a reason"),
@@ -68,7 +76,6 @@ def _records(summary: Mapping[str, Any]) -> str:
         tile("Conflict", number(summary["conflict"]), "another record under a known id"),
         tile("Models", number(summary["models"]), f"{number(summary['tests'])} tests passed"),
     )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
 def _checks(summary: Mapping[str, Any], validations: Mapping[str, Mapping[str, Any]]) -> str:

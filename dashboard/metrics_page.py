@@ -1,242 +1,300 @@
-"""Rows → the metrics page. Pure; the scripts that draw the charts are part of the page."""
+"""Rows → the page about people: how many, do they come back, does it grow. Pure."""
 
-import functools
-import json
-from typing import Any
+from itertools import groupby
 
-from dashboard import charts
-from dashboard.page import day, escape, number, page, share, tile
+from dashboard import svg
+from dashboard.athena import Row
+from dashboard.charts import (
+    amount,
+    badge_of,
+    days_of,
+    heat,
+    marks_of,
+    series,
+    spelled,
+    whole,
+)
+from dashboard.page import (
+    badge,
+    day,
+    decimal,
+    empty,
+    escape,
+    number,
+    page,
+    section,
+    share,
+    short_day,
+    table,
+    tile,
+    tiles,
+    trust,
+)
 from dashboard.summary import last_complete_day
-from dashboard.warehouse import ENDPOINT_DAYS, Numbers, Row
+from dashboard.warehouse import SUMMED_DAYS, Numbers
 
 _DAYS_IN_TABLE = 14
-
-_EMBED = """
-<script>
-const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-const ink = dark ? "#c3ccd4" : "#45525f";
-const line = dark ? "#2c3742" : "#e3e8ec";
-const font = "system-ui, 'Apple SD Gothic Neo', 'Noto Sans KR', sans-serif";
-const config = {
-  background: "transparent", font, view: { stroke: null },
-  axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line,
-          labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
-  legend: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 12,
-            titleFontWeight: "normal", symbolStrokeWidth: 2 },
-};
-document.querySelectorAll("script[type='application/json'][data-chart]").forEach((source) => {
-  const target = document.getElementById(source.dataset.chart);
-  vegaEmbed(target, JSON.parse(source.textContent), { actions: false, renderer: "svg", config })
-    .catch((error) => { target.textContent = "This chart could not be drawn: " + error.message; });
-});
-</script>
-"""
+_COHORTS_SHOWN = 12
 
 
-def render(numbers: Numbers, time_zone: str, source_time_zone: str) -> str:
+def render(numbers: Numbers, time_zone: str) -> str:
     """Return the page as HTML."""
-    if not numbers.daily and not numbers.health:
-        return page(
-            "Metrics · Daylight",
-            '<h1>Metrics</h1><p class="empty">No batch has been published yet. The charts appear '
-            "after the first run of <code>transform_warehouse</code>.</p>",
+    if not numbers.daily:
+        text = (
+            "There is no usable record yet: see pipeline health under Days."
+            if numbers.health
+            else "No batch has been published yet. The charts appear after the first run of "
+            "transform_warehouse."
         )
+        return page("People · Daylight", f"<h1>People</h1>{empty(text)}", "metrics.html")
     complete = last_complete_day(numbers.daily)
-    marked = complete["metric_date"] if complete else None
     # A day that is still filling up always looks like a collapse, so lines end before it.
     drawn = numbers.daily[:-1] if complete else numbers.daily
-    sections = []
-    if numbers.daily:
-        sections += [
-            _section(
-                "Active users",
-                "People with at least one event that is no error on the day (DAU), in the last 7 "
-                "days (WAU) and in the last 28 days (MAU). A person is counted once in each: do "
-                "not add days up."
-                f"{_dotted(drawn)}",
-                ("people", charts.people(drawn, time_zone, marked)),
-            ),
-            _stickiness(drawn, time_zone, marked),
-            _section(
-                "New and returning users",
-                "New: the person's first active day. On the first days of the history nearly "
-                "everybody is new.",
-                ("new", charts.new_and_returning(drawn, time_zone, marked)),
-            ),
-        ]
-    if numbers.endpoints:
-        sections.append(
-            _section(
-                "Endpoints",
-                f"The busiest endpoints of the last {ENDPOINT_DAYS} complete days. Ids in paths "
-                "are folded into {id}; an error is a record with level ERROR or CRITICAL.",
-                ("requests", charts.endpoint_requests(numbers.endpoints)),
-                ("errors", charts.endpoint_errors(numbers.endpoints)),
-            )
-        )
-    if numbers.health:
-        sections += [
-            _section(
-                "Pipeline health: what became of the records",
-                "By the day on which the source received them. Offered = good + duplicate + "
-                "quarantined + conflict. Duplicates are normal: the API offers the same window "
-                "again. A conflict is another record under an id that is taken.",
-                ("records", charts.records(numbers.health, source_time_zone)),
-            ),
-            _section(
-                "Pipeline health: completeness and lag",
-                "Completeness: ids received between the first and the last id of the day; what "
-                "the API no longer offers is missing for ever. Lag: from the event to its landing.",
-                ("completeness", charts.completeness(numbers.health, source_time_zone)),
-                *(
-                    [("lag", charts.lag(numbers.health, source_time_zone))]
-                    # Only good records have a time to measure from.
-                    if any(row["lag_p50_seconds"] is not None for row in numbers.health)
-                    else []
-                ),
-            ),
-            _ledger(numbers.health),
-        ]
-    if numbers.daily:
-        sections.append(_table(numbers.daily, complete))
-    content = f"""<h1>Metrics</h1>
+    content = f"""<h1>People</h1>
 <p class="lead">{_headline(numbers.daily, complete)} Days are days in {escape(time_zone)}.</p>
 {_tiles(complete)}
-{"".join(sections)}"""
-    return page(
-        "Metrics · Daylight", content, scripts=f"<script>{_vega_scripts()}</script>{_EMBED}"
-    )
+{_active(drawn, numbers.anomalies)}
+{_stickiness(drawn)}
+{_growth(numbers.growth)}
+{_new(drawn, numbers)}
+{_retention(numbers.cohorts)}
+{_frequency(numbers.frequency)}
+{_funnel(numbers.funnel)}
+{_table(numbers.daily, complete)}"""
+    return page("People · Daylight", content, "metrics.html")
 
 
 def _headline(daily: list[Row], complete: Row | None) -> str:
-    if not daily:
-        return "There is no usable record yet: see pipeline health."
     newest = daily[-1]
-    so_far = (
-        f"{day(newest['metric_date'])} is still filling up ({number(newest['dau'])} users so far) "
-        "and is not drawn."
-    )
     if complete is None:
         return f"All events are of one day so far, {day(newest['metric_date'])}."
+    final = [row["metric_date"] for row in daily if row["is_final"]]
+    until = (
+        f"Final up to <strong>{day(max(final))}</strong>. "
+        if final
+        else "No day is final yet, so every number may still change. "
+    )
     return (
-        f"The last complete day is <strong>{day(complete['metric_date'])}</strong>, "
-        f"the dotted line. {so_far}"
+        f"The last complete day is <strong>{day(complete['metric_date'])}</strong>. {until}"
+        f"{day(newest['metric_date'])} is still filling up ({number(newest['dau'])} users so far) "
+        "and is not drawn."
     )
 
 
 def _tiles(complete: Row | None) -> str:
     if complete is None:
         return ""
-    tiles = (
-        tile("DAU", number(complete["dau"]), "people on the day"),
-        tile("WAU", number(complete["wau"]), _window(complete["is_wau_complete"], 7)),
-        tile("MAU", number(complete["mau"]), _window(complete["is_mau_complete"], 28)),
-        tile("Stickiness", _stickiness_of(complete), "DAU ÷ MAU"),
-        tile("New users", number(complete["new_user_count"]), "active for the first time"),
+    state = badge(complete["is_final"], complete["completeness_pct"])
+    sticky = share(complete["dau_mau"] if complete["is_mau_complete"] else None)
+    return tiles(
+        tile("DAU", number(complete["dau"]), "people on the day", state),
+        tile("WAU", number(complete["wau"]), _window(complete["is_wau_complete"], 7), state),
+        tile("MAU", number(complete["mau"]), _window(complete["is_mau_complete"], 28), state),
+        tile("Stickiness", sticky, "DAU ÷ MAU", state),
+        tile("New users", number(complete["new_user_count"]), "active for the first time", state),
     )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
 def _window(is_complete: object, days: int) -> str:
     return f"people in {days} days" if is_complete else f"history shorter than {days} days"
 
 
-def _dotted(drawn: list[Row]) -> str:
-    if all(row["is_mau_complete"] for row in drawn):
-        return ""
-    return " Dotted: the history is shorter than the window, so the number is too small."
+def _active(drawn: list[Row], anomalies: list[Row]) -> str:
+    short = not all(row["is_mau_complete"] for row in drawn)
+    marks = marks_of(drawn, anomalies, ("dau", "new_user_count"))
+    text = (
+        "People with at least one event that is no error on the day (DAU), in the last 7 days "
+        "(WAU) and in the last 28 days (MAU). A person is counted once in each: do not add days up."
+        + (" Dotted: the history is shorter than the window." if short else "")
+        + (" A triangle marks a day that looked unusual." if marks else "")
+    )
+    lines = [
+        series(drawn, "dau", "DAU", 0),
+        series(drawn, "wau", "WAU", 1, "is_wau_complete"),
+        series(drawn, "mau", "MAU", 2, "is_mau_complete"),
+    ]
+    chart = svg.lines(days_of(drawn), lines, whole, "Active users per day", marks)
+    return section("Active users", text, chart, trust(drawn))
 
 
-def _stickiness_of(row: Row) -> str:
-    return share(row["dau_mau"] if row["is_mau_complete"] else None)
+def _stickiness(drawn: list[Row]) -> str:
+    text = (
+        "The share of a month's users who come on a given day (DAU ÷ MAU), and the mean of that "
+        "over the 28 days, which has no weekdays in it."
+    )
+    whole_windows = [row for row in drawn if row["is_mau_complete"]]
+    if not whole_windows:
+        return section("Stickiness", text, empty("Drawn once there are 28 days of history."))
+    lines = [
+        series(whole_windows, "dau_mau", "on the day", 0),
+        series(whole_windows, "mean_dau_mau", "mean of 28 days", 2),
+    ]
+    spell = spelled([row["dau_mau"] or 0 for row in whole_windows])
+    chart = svg.lines(days_of(whole_windows), lines, spell, "Stickiness per day")
+    return section("Stickiness", text, chart, trust(whole_windows))
 
 
-def _stickiness(drawn: list[Row], time_zone: str, marked: Any) -> str:
-    text = "The share of a month's users who come on a given day (DAU ÷ MAU)."
-    if not any(row["is_mau_complete"] for row in drawn):
-        return (
-            f"<section><h2>Stickiness</h2><p>{text}</p>"
-            '<p class="empty">Drawn once there are 28 days of history.</p></section>'
+def _growth(growth: list[Row]) -> str:
+    text = (
+        "Per week, Monday to Sunday: who was active and had been the week before (retained), came "
+        "for the first time (new) or came back (resurrected); below the line, who was there the "
+        "week before and is gone (churned)."
+    )
+    if not growth:
+        return section("Growth", text, empty("Drawn once there are two whole weeks of history."))
+    up = [
+        series(growth, "retained_user_count", "retained", 0),
+        series(growth, "new_user_count", "new", 2),
+        series(growth, "resurrected_user_count", "resurrected", 1),
+    ]
+    down = [series(growth, "churned_user_count", "churned", 3)]
+    axis = days_of(growth, "period_start_date")
+    chart = svg.stacks(axis, up, whole, "Users per week by where they came from", down)
+    newest = growth[-1]
+    said = (
+        f'<p class="trust">Week from {day(newest["period_start_date"])}: quick ratio '
+        f"{decimal(newest['quick_ratio'])}, {share(newest['retention_rate'])} retained, "
+        f"{share(newest['churn_rate'])} churned "
+        f"{badge(newest['is_final'], newest['completeness_pct'])}</p>"
+    )
+    return section("Growth", text, chart, said, trust(growth, "period_end_date"))
+
+
+def _new(drawn: list[Row], numbers: Numbers) -> str:
+    bars = [
+        series(drawn, "returning_user_count", "returning", 0),
+        series(drawn, "new_user_count", "new", 2),
+    ]
+    text = (
+        "New: the person's first active day. On the first days of the history nearly everybody is "
+        "new."
+    )
+    activated = [row for row in numbers.activation if row["is_final"]][-SUMMED_DAYS:]
+    count = sum(row["new_user_count"] for row in activated)
+    said = ""
+    if count:
+        rate = sum(row["activated_user_count"] for row in activated) / count
+        said = (
+            f'<p class="trust">Activation: {share(rate)} of the {number(count)} users who were new '
+            f"in the {len(activated)} days to {day(activated[-1]['metric_date'])} came again "
+            f"within six days {badge_of(activated)}</p>"
         )
-    return _section("Stickiness", text, ("stickiness", charts.stickiness(drawn, time_zone, marked)))
+    chart = svg.stacks(days_of(drawn), bars, whole, "New and returning users per day")
+    return section("New and returning users", text, chart, said, trust(drawn))
 
 
-def _section(title: str, text: str, *drawings: tuple[str, Any]) -> str:
-    parts = []
-    for name, chart in drawings:
-        # A route may hold anything, "</script>" too.
-        spec = json.dumps(chart.to_dict(), ensure_ascii=False).replace("<", "\\u003c")
-        parts.append(
-            f'<div class="chart" id="chart-{name}" role="img" aria-label="{escape(title)}"></div>'
-            f'<script type="application/json" data-chart="chart-{name}">{spec}</script>'
+def _retention(cohorts: list[Row]) -> str:
+    text = (
+        "Of the people whose first week it was, the share who were active n weeks later. Dashed: "
+        "that week may still change."
+    )
+    if not cohorts:
+        return section("Retention", text, empty("Drawn once a week of new users is over."))
+    groups = [list(rows) for _, rows in groupby(cohorts, key=lambda row: row["cohort_date"])]
+    shown = groups[-_COHORTS_SHOWN:]
+    horizon = 1 + max(row["period_number"] for row in cohorts)
+    head = "".join(f'<th scope="col">{n}</th>' for n in range(horizon))
+    body = "".join(
+        f'<tr><th scope="row">{short_day(rows[0]["cohort_date"])}</th>'
+        f"<td>{number(rows[0]['cohort_size'])}</td>"
+        + "".join(heat(row["retention_rate"], row["is_final"]) for row in rows)
+        + "<td></td>" * (horizon - len(rows))
+        + "</tr>"
+        for rows in reversed(shown)
+    )
+    drawn = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Retention by week">'
+        '<table class="heat"><thead><tr><th scope="col">Week of</th><th scope="col">New</th>'
+        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    return section(
+        "Retention, week by week",
+        text,
+        drawn,
+        trust([row for rows in shown for row in rows], "cohort_date"),
+    )
+
+
+def _frequency(frequency: list[Row]) -> str:
+    text = "On how many of 28 days people were active: a smile at the right end is a habit."
+    if not frequency:
+        return section("Power users", text, empty("Drawn once there is a day that is final."))
+    names = [str(row["active_day_count"]) for row in frequency]
+    counts = [row["user_count"] for row in frequency]
+    chart = svg.columns(names, counts, whole, "Users by number of active days")
+    segments = []
+    for name, group in groupby(frequency, key=lambda row: row["segment"]):
+        rows = list(group)
+        count = sum(row["user_count"] for row in rows)
+        days = f"{rows[0]['active_day_count']} to {rows[-1]['active_day_count']} days"
+        total = sum(counts)
+        segments.append(
+            [
+                f"{escape(name)} <small>({days})</small>",
+                number(count),
+                share(count / total if total else None),
+                amount(count, max(1, total)),
+            ]
         )
-    return (
-        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>"
-        f'<div class="charts n{len(drawings)}">{"".join(parts)}</div></section>'
-    )
+    listed = table(("Segment", "Users", "Share", ""), segments)
+    until = f"The 28 days up to {day(frequency[0]['metric_date'])} {badge_of(frequency)}"
+    return section("Power users", text, chart, listed, f'<p class="trust">{until}</p>')
 
 
-def _ledger(health: list[Row]) -> str:
-    columns = {
-        "Offered": "offered_count",
-        "Good": "good_count",
-        "Quarantined": "quarantined_count",
-        "Duplicate": "duplicate_count",
-        "Conflict": "conflict_count",
-        "Missing ids": "missing_id_count",
-    }
-    shown = health[-_DAYS_IN_TABLE:]
-    if any(row["replayed_count"] for row in shown):
-        columns["Good after a replay"] = "replayed_count"
-    rows = "".join(
-        f'<tr><th scope="row">{day(row["arrived_date"])}</th>'
-        f"{''.join(f'<td>{number(row[column])}</td>' for column in columns.values())}</tr>"
-        for row in reversed(shown)
+def _funnel(funnel: list[Row]) -> str:
+    text = (
+        f"From a view to a cart to a purchase, in that order, over the last {SUMMED_DAYS} final "
+        "days: within one session, within the day, and within seven days of the day. Counted are "
+        "days of people, so somebody who views on three days counts three times."
     )
-    return (
-        f"<section><h2>Pipeline health: the last {len(shown)} days of arrival in numbers</h2>"
-        '<div class="scroll"><table><thead><tr><th scope="col">Day</th>'
-        f"{''.join(f'<th scope=col>{name}</th>' for name in columns)}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
-    )
+    if not any(row["user_count"] for row in funnel):
+        return section("Funnel", text, empty("Drawn once there is a day that is final."))
+    rows = []
+    spelled_scope = {"session": "in a session", "day": "in a day", "week": "in seven days"}
+    for scope in spelled_scope:
+        steps = [row for row in funnel if row["scope"] == scope]
+        for before, row in zip([None, *steps], steps, strict=False):
+            first = steps[0]["user_count"]
+            rate = (
+                row["user_count"] / before["user_count"]
+                if before and before["user_count"]
+                else None
+            )
+            rows.append(
+                [
+                    f"{spelled_scope[scope] if before is None else ''}",
+                    escape(row["step"]),
+                    number(row["user_count"]),
+                    share(rate) if before else "",
+                    share(row["user_count"] / first if first else None),
+                    amount(row["user_count"], first),
+                ]
+            )
+    names = ("Within", "Step", "Reached", "Of the step before", "Of all", "")
+    state = f'<p class="trust">{badge_of(funnel)}</p>'
+    return section("Funnel", text, table(names, rows, text_columns=2), state)
 
 
 def _table(daily: list[Row], complete: Row | None) -> str:
     rows = []
     for row in reversed(daily[-_DAYS_IN_TABLE:]):
-        marks = (
-            ("complete", "last complete day")
-            if row is complete
-            else ("partial", "so far")
-            if complete is not None and row is daily[-1]
-            else ("", "")
-        )
-        note = f' <span class="mark">{marks[1]}</span>' if marks[1] else ""
-        cells = (
-            number(row["dau"]),
-            number(row["wau"]),
-            number(row["mau"]),
-            _stickiness_of(row),
-            number(row["new_user_count"]),
-            number(row["returning_user_count"]),
-            number(row["event_count"]),
-        )
+        note = ""
+        if row is complete:
+            note = ' <span class="note-mark">last complete</span>'
+        elif complete is not None and row is daily[-1]:
+            note = ' <span class="note-mark">so far</span>'
+        sticky = share(row["dau_mau"] if row["is_mau_complete"] else None)
         rows.append(
-            f'<tr class="{marks[0]}"><th scope="row">{day(row["metric_date"])}{note}</th>'
-            f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+            [
+                f"{day(row['metric_date'])}{note}",
+                *(number(row[name]) for name in ("dau", "wau", "mau")),
+                sticky,
+                *(number(row[name]) for name in ("new_user_count", "returning_user_count")),
+                number(row["session_count"]),
+                number(row["event_count"]),
+                badge(row["is_final"], row["completeness_pct"]),
+            ]
         )
-    names = ("DAU", "WAU", "MAU", "DAU ÷ MAU", "New", "Returning", "Events")
-    return (
-        f"<section><h2>The last {len(rows)} days in numbers</h2>"
-        '<div class="scroll"><table><thead><tr><th scope="col">Day</th>'
-        f"{''.join(f'<th scope=col>{name}</th>' for name in names)}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
-    )
-
-
-@functools.cache
-def _vega_scripts() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script: 0.9 MB that nobody has to fetch."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")
+    names = ("Day", "DAU", "WAU", "MAU", "DAU ÷ MAU", "New", "Returning", "Sessions", "Events")
+    title = f"The last {len(rows)} days in numbers"
+    return section(title, "The newest first.", table((*names, "Trust"), rows))

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from dashboard.warehouse import Numbers, Row
+from dashboard.athena import Row
+from dashboard.warehouse import Numbers
 
 
 def last_complete_day(daily: list[Row]) -> Row | None:
