@@ -276,27 +276,45 @@ class _Merge:
         )
         touched = [number for (number,) in found]
         old = [files[number] for number in touched]
-        new = write_files(run, self.c.store, self._rows_after(old, touched), self.target.metadata)
+        kept = self._kept(old, touched)
+        elsewhere = [sql for partition, sql in kept if partition is None]
+        new = write_files(
+            run, self.c.store, " UNION ALL ".join([self._made(), *elsewhere]),
+            self.target.metadata, kept=[k for k in kept if k[0] is not None], stored=not elsewhere,
+        )  # fmt: skip
         with placed_files(self.c.store, self.target.metadata, new, self.c.now) as placed:
             # Even if all rows are new, nobody may have committed: a row might be inserted twice.
             replace(self.c.store, self.c.catalog, self.glue, old, placed)
         return int(total)
 
-    def _rows_after(self, files: list[Any], numbers: list[int]) -> str:
-        names = ", ".join(f"c{i}" for i in range(len(self.columns)))
-        kept_actions = [str(i) for i, case in enumerate(self.node.cases) if case.action != "delete"]
-        parts = []
-        if files:
-            everything = self._read(files, set(range(len(self.columns))), numbers)
-            parts.append(
-                f"SELECT {names} FROM ({everything}) AS r0 ANTI JOIN (SELECT x_ FROM {self.work} "
-                "WHERE x_ IS NOT NULL) AS w_ ON r0.x_ = w_.x_"
+    def _made(self) -> str:
+        """The updated and inserted rows."""
+        kept = [str(i) for i, case in enumerate(self.node.cases) if case.action != "delete"]
+        condition = f"k_ IN ({', '.join(kept)})" if kept else "false"
+        return f"SELECT {self._names()} FROM {self.work} WHERE {condition}"
+
+    def _kept(self, files: list[Any], numbers: list[int]) -> list[tuple[Any, str]]:
+        """The other rows of files that are rewritten: by partition, unless that changed since."""
+        spec = self.target.metadata.default_spec_id
+        groups: dict[Any, list[int]] = {}
+        for number, file in zip(numbers, files, strict=True):
+            partition = file.partition if file.spec_id == spec else None
+            groups.setdefault(partition, []).append(number)
+        found = dict(zip(numbers, files, strict=True))
+        everything = set(range(len(self.columns)))
+        return [
+            (
+                partition,
+                f"SELECT {self._names()} FROM "
+                f"({self._read([found[n] for n in members], everything, members)}) AS r0 "
+                f"ANTI JOIN (SELECT x_ FROM {self.work} WHERE x_ >> {FILE_BITS} "
+                f"IN ({', '.join(map(str, members))})) AS w_ ON r0.x_ = w_.x_",
             )
-        if kept_actions:
-            parts.append(f"SELECT {names} FROM {self.work} WHERE k_ IN ({', '.join(kept_actions)})")
-        if not parts:
-            return f"SELECT {names} FROM {self.work} WHERE false"
-        return " UNION ALL ".join(parts)
+            for partition, members in groups.items()
+        ]
+
+    def _names(self) -> str:
+        return ", ".join(f"c{i}" for i in range(len(self.columns)))
 
 
 def _bounded(kind: str) -> str | None:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,8 +114,15 @@ class NewFile:
     folder: str
 
 
-def write_files(run: Run, store: Store, select: str, metadata: TableMetadata) -> list[NewFile]:
-    """Run ``select`` (columns ``c0, c1, ...`` in the schema's order) into data files."""
+def write_files(
+    run: Run, store: Store, select: str, metadata: TableMetadata, *,
+    kept: Sequence[tuple[Record, str]] = (), stored: bool = False,
+) -> list[NewFile]:  # fmt: skip
+    """Run ``select`` (columns ``c0, c1, ...`` in the schema's order) into data files.
+
+    ``kept`` are more rows, of which the partition is known. ``stored`` says that the rows of
+    ``select`` lie in a table, so that it can be run once for each partition.
+    """
     schema = metadata.schema()
     kinds = [to_trino(f.field_type) for f in schema.fields]
     codec = str(metadata.properties.get("write.parquet.compression-codec", "zstd"))
@@ -124,59 +131,85 @@ def write_files(run: Run, store: Store, select: str, metadata: TableMetadata) ->
         f"{to_file(f's_.c{i}', kind)} AS {quote(f.name)}"
         for i, (f, kind) in enumerate(zip(schema.fields, kinds, strict=True))
     )
-    spec = metadata.spec()
-    if not spec.fields:
-        path = run.new_blob(store)
-        rows = copy(run, f"SELECT {items} FROM ({select}) AS s_", path, output)
-        if not rows:
+    writer = _Writer(run, store, metadata, items, output)
+    if not metadata.spec().fields:
+        writer.write(Record(), [more for _, more in kept] + [select])
+    elif stored:
+        writer.write_partitions(f"({select})", kept)
+    else:
+        name = f"t_{secrets.token_hex(6)}"
+        run.execute(f"CREATE TEMP TABLE {name} AS {select}")
+        try:
+            writer.write_partitions(name, kept)
+        finally:
+            run.evaluate(f"DROP TABLE {name}")
+    return writer.files
+
+
+class _Writer:
+    def __init__(
+        self, run: Run, store: Store, metadata: TableMetadata, items: str, output: Output
+    ) -> None:
+        self.run, self.store, self.schema = run, store, metadata.schema()
+        self.fields = metadata.spec().fields
+        self.items, self.output = items, output
+        self.files: list[NewFile] = []
+
+    def write(self, partition: Record, selects: list[str]) -> None:
+        """One file; none if there is no row."""
+        path = self.run.new_blob(self.store)
+        rows = copy(
+            self.run,
+            " UNION ALL ".join(f"SELECT {self.items} FROM ({sql}) AS s_" for sql in selects),
+            path, self.output,
+        )  # fmt: skip
+        if rows:
+            self.files.append(NewFile(path, rows, partition, self._folder(partition)))
+        else:
             path.unlink(missing_ok=True)
-            return []
-        return [NewFile(path, rows, Record(), "")]
-    return _partitioned(run, store, select, metadata, items, output)
 
-
-def _partitioned(
-    run: Run, store: Store, select: str, metadata: TableMetadata, items: str, output: Output
-) -> list[NewFile]:
-    schema, spec = metadata.schema(), metadata.spec()
-    positions = {f.field_id: i for i, f in enumerate(schema.fields)}
-    keys = []
-    for field in spec.fields:
-        at = positions[field.source_id]
-        kind = to_trino(schema.fields[at].field_type)
-        sql = f"t_.c{at}" if kind.name != "timestamptz" else f"(t_.c{at}).i"
-        keys.append(partition_sql(field.transform, sql, kind))
-    name = f"t_{secrets.token_hex(6)}"
-    listed = ", ".join(f"{key} AS p{i}" for i, key in enumerate(keys))
-    run.execute(f"CREATE TEMP TABLE {name} AS SELECT t_.*, {listed} FROM ({select}) AS t_")
-    try:
-        columns = ", ".join(f"p{i}" for i in range(len(keys)))
-        found = run.evaluate(
-            f"SELECT DISTINCT {columns} FROM {name} ORDER BY ALL LIMIT {PARTITION_LIMIT + 1}"
+    def write_partitions(self, source: str, kept: Sequence[tuple[Record, str]]) -> None:
+        """A file for each partition."""
+        keys = self._keys()
+        found = self.run.evaluate(
+            f"SELECT DISTINCT {', '.join(keys)} FROM {source} AS t_ ORDER BY ALL "
+            f"LIMIT {PARTITION_LIMIT + 1}"
         )
         if len(found) > PARTITION_LIMIT:
             raise QueryError(
                 "ICEBERG_TOO_MANY_OPEN_PARTITIONS",
                 f"Exceeded limit of {PARTITION_LIMIT} open writers for partitions",
             )
-        files = []
+        selects: dict[tuple[Any, ...], list[str]] = {}
+        for record, more in kept:
+            values = tuple(record[i] for i in range(len(keys)))
+            selects.setdefault(values, []).append(more)
         for values in found:
             condition = " AND ".join(
-                f"s_.p{i} IS NOT DISTINCT FROM {_literal(value)}" for i, value in enumerate(values)
+                f"{key} IS NOT DISTINCT FROM {_literal(value)}"
+                for key, value in zip(keys, values, strict=True)
             )
-            path = run.new_blob(store)
-            rows = copy(run, f"SELECT {items} FROM {name} AS s_ WHERE {condition}", path, output)
-            folder = partition_path(
-                [f.name for f in spec.fields],
-                ["null" if v is None else f.transform.to_human_string(
-                    f.transform.result_type(schema.find_type(f.source_id))
-                    if False else schema.find_type(f.source_id), v)
-                 for f, v in zip(spec.fields, values, strict=True)],
-            )  # fmt: skip
-            files.append(NewFile(path, rows, Record(*values), folder))
-        return files
-    finally:
-        run.execute(f"DROP TABLE {name}")
+            one = f"SELECT t_.* FROM {source} AS t_ WHERE {condition}"
+            selects.setdefault(values, []).append(one)
+        for values, listed in selects.items():
+            self.write(Record(*values), listed)
+
+    def _keys(self) -> list[str]:
+        positions = {f.field_id: i for i, f in enumerate(self.schema.fields)}
+        keys = []
+        for field in self.fields:
+            at = positions[field.source_id]
+            kind = to_trino(self.schema.fields[at].field_type)
+            sql = f"t_.c{at}" if kind.name != "timestamptz" else f"(t_.c{at}).i"
+            keys.append(partition_sql(field.transform, sql, kind))
+        return keys
+
+    def _folder(self, partition: Record) -> str:
+        shown = []
+        for position, field in enumerate(self.fields):
+            kind, value = self.schema.find_type(field.source_id), partition[position]
+            shown.append("null" if value is None else field.transform.to_human_string(kind, value))
+        return partition_path([field.name for field in self.fields], shown)
 
 
 def _literal(value: Any) -> str:
