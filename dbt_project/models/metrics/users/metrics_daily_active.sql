@@ -119,6 +119,20 @@ sessions_collected as (
 
 ),
 
+{# Nearest rank, exact: the ceil(p × n)-th smallest; no interpolation, the same on every engine. #}
+sessions_ranked as (
+
+    select
+        session_date,
+        session_count,
+        bounce_count,
+        element_at(durations, cast(ceil(0.50 * session_count) as bigint)) as session_p50_seconds,
+        element_at(durations, cast(ceil(0.90 * session_count) as bigint)) as session_p90_seconds
+
+    from sessions_collected
+
+),
+
 empty_dates_filled as (
 
     select
@@ -130,9 +144,10 @@ empty_dates_filled as (
         dates.new_user_count,
         coalesce(user_days_counted.event_count, 0) as event_count,
         coalesce(user_days_counted.active_event_count, 0) as active_event_count,
-        coalesce(sessions_collected.session_count, 0) as session_count,
-        coalesce(sessions_collected.bounce_count, 0) as bounce_count,
-        sessions_collected.durations,
+        coalesce(sessions_ranked.session_count, 0) as session_count,
+        coalesce(sessions_ranked.bounce_count, 0) as bounce_count,
+        sessions_ranked.session_p50_seconds,
+        sessions_ranked.session_p90_seconds,
         dates.is_wau_complete,
         dates.is_mau_complete,
         dates.is_final,
@@ -143,7 +158,7 @@ empty_dates_filled as (
     left join user_days_counted on dates.metric_date = user_days_counted.event_date
     left join windows_counted on dates.metric_date = windows_counted.metric_date
     left join daus_summed on dates.metric_date = daus_summed.metric_date
-    left join sessions_collected on dates.metric_date = sessions_collected.session_date
+    left join sessions_ranked on dates.metric_date = sessions_ranked.session_date
 
 ),
 
@@ -172,15 +187,8 @@ rates_computed as (
         empty_dates_filled.session_count,
         cast(empty_dates_filled.session_count as double)
         / nullif(empty_dates_filled.dau, 0) as sessions_per_dau,
-        {# Nearest rank, exact: the ceil(p × n)-th smallest; the same on every engine. #}
-        element_at(
-            empty_dates_filled.durations,
-            cast(ceil(0.50 * empty_dates_filled.session_count) as bigint)
-        ) as session_p50_seconds,
-        element_at(
-            empty_dates_filled.durations,
-            cast(ceil(0.90 * empty_dates_filled.session_count) as bigint)
-        ) as session_p90_seconds,
+        empty_dates_filled.session_p50_seconds,
+        empty_dates_filled.session_p90_seconds,
         cast(empty_dates_filled.bounce_count as double)
         / nullif(empty_dates_filled.session_count, 0) as bounce_rate,
         empty_dates_filled.is_wau_complete,
