@@ -7,7 +7,7 @@ oracle is given what then lies in the lake. One story (``story``), looked at aft
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ import ingestion
 from expectations import check_batch
 from ingestion import Settings
 from ingestion.lake import Lake as Bucket
-from tests import oracle
 from tests.ingestion.envelopes import envelope, fingerprint, plaintext
 from tests.ingestion.lakes import markers, publish_checked, quarantine_rows, raw_rows, write
 from tests.oracle import Lake, Row, utc
-from tests.warehouses import SEOUL, Step, Warehouse, assert_same_rows, use_lake
+from tests.publishing import SEOUL
+from tests.warehouses import Chronicle, Step, Warehouse, assert_same_rows, use_lake
 
 OLD, LEAKED, LATE, OTHER = (Fernet.generate_key().decode() for _ in range(4))
 
@@ -80,6 +80,7 @@ class World:
     url: str
     warehouse: Warehouse
     folder: Path
+    chronicle: Chronicle = field(default_factory=Chronicle)
 
     def configured(self, believe_z: bool, *keys: str) -> Settings:
         ring = [{"key": key, "state": "decrypt-only"} for key in keys]
@@ -96,10 +97,12 @@ class World:
         }
         return Settings.from_env(env)
 
-    def expected(self) -> dict[str, list[Row]]:
+    def tell(self, *command: str) -> Step:
+        """Run dbt, and look at every table and at what lies in the lake."""
+        statuses, found = self.warehouse.dbt(*command), self.warehouse.tables()
         bucket = Bucket(self.configured(True, OTHER))
         lake = Lake(_aware(raw_rows(bucket)), _aware(quarantine_rows(bucket)), markers(bucket))
-        return oracle.warehouse(lake, SEOUL, SEOUL)
+        return self.chronicle.step(found, lake, SEOUL, statuses)
 
 
 def _aware(rows: list[Row]) -> list[Row]:
@@ -118,10 +121,6 @@ def story(local_aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         world = World(local_aws, Warehouse(name, name), folder)
         steps: dict[str, Step] = {}
 
-        def tell(step: str, *command: str) -> None:
-            statuses = world.warehouse.dbt(*command)
-            steps[step] = Step(world.warehouse.tables(), world.expected(), statuses)
-
         def publish_through_the_gate(settings: Settings, manifests: Sequence[str]) -> None:
             for manifest in manifests:
                 assert check_batch(settings, manifest).failed_blocking == []
@@ -131,24 +130,24 @@ def story(local_aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for number, items in enumerate([first_dump(), second_dump()]):
             dump = write(folder / f"{number}.ndjson", items)
             publish_checked(mistaken, ingestion.land_dumps(mistaken, dump))
-        tell("landed", "run")
+        steps["landed"] = world.tell("run")
 
         with_key = world.configured(True, LATE, OLD, LEAKED)
         publish_through_the_gate(with_key, ingestion.replay(with_key))
-        tell("replayed", "run")
+        steps["replayed"] = world.tell("run")
 
         # Two corrections at once: Z is not to be believed, and a key is withdrawn. Batch 2 stays as
         # it is, so what the replay (3, now 5) took out of it still lies in the raw quarantine.
         right = world.configured(False, LATE, OLD)
         publish_through_the_gate(right, ingestion.rederive(right, [1, 3]))
-        tell("derived again", "build", "--exclude-resource-type", "unit_test")
+        steps["derived again"] = world.tell("build", "--exclude-resource-type", "unit_test")
 
         # Batch 4 is replaced twice before dbt looks again, the first time by nothing readable.
         blind = world.configured(False, OTHER)
         publish_through_the_gate(blind, ingestion.rederive(blind, [4]))
         publish_through_the_gate(with_key, ingestion.rederive(with_key, [6]))
-        tell("derived twice more", "run")
-        tell("full refresh", "run", "--full-refresh")
+        steps["derived twice more"] = world.tell("run")
+        steps["full refresh"] = world.tell("run", "--full-refresh")
         yield steps
 
 
@@ -210,7 +209,9 @@ def test_groups_that_lost_their_last_record_are_gone(story: dict[str, Step]):
     assert max(row["metric_date"] for row in after["metrics_daily_active"]) == date(2024, 2, 5)
     for table, keys in {
         "fct_user_daily": ("user_id", "event_date"),
+        "fct_sessions": ("session_id",),
         "metrics_endpoint_daily": ("metric_date", "route", "method"),
+        "metrics_retention_cohort": ("cohort_grain", "period_grain", "cohort_date"),
         "metrics_daily_active": ("metric_date",),
     }.items():
         had, has = ({tuple(row[key] for key in keys) for row in t[table]} for t in (before, after))
@@ -250,3 +251,15 @@ def test_keys_in_use_are_named_by_day(story: dict[str, Step]):
 
     assert keys("landed") == ", ".join(sorted(map(fingerprint, (OLD, LEAKED))))
     assert keys("derived again") == ", ".join(sorted(map(fingerprint, (OLD, LATE))))
+
+
+def test_a_changed_number_of_a_final_day_names_its_cause(story: dict[str, Step]):
+    causes = {
+        step: Counter(row["cause"] for row in told.found["metrics_restatement"])
+        for step, told in story.items()
+    }
+
+    assert set(causes["landed"]) == set()
+    assert set(causes["replayed"]) == {"key_arrived"}
+    # The replay was derived again meanwhile: its batch is no more, nor is its name.
+    assert set(causes["derived again"]) == {"derived_again", "late_data"}
