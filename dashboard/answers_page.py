@@ -7,7 +7,6 @@ from typing import Any
 from dashboard.cookbook import Answer
 from dashboard.page import (
     badge,
-    day,
     decimal,
     empty,
     escape,
@@ -15,6 +14,7 @@ from dashboard.page import (
     instant,
     number,
     page,
+    row_day,
     seconds,
     share,
     size,
@@ -89,13 +89,13 @@ def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     words = 1
     while words < len(names) and isinstance(rows[0][names[words]], str):
         words += 1
-    cells = [
-        [cell(name, row[name]) for name in names]
-        + ([badge(row["is_final"], row.get("completeness_pct"))] if trusted else [])
-        for row in rows
-    ]
-    heads = [_head(name) for name in names] + (["trust"] if trusted else [])
-    return table(heads, cells, text_columns=words)
+    heads = [_head(name) for name in names]
+    cells = [[cell(name, row[name]) for name in names] for row in rows]
+    if trusted:  # beside the name of the row, where a phone shows it, too
+        heads.insert(1, "trust")
+        for row, spelled in zip(rows, cells, strict=True):
+            spelled.insert(1, badge(row["is_final"], row.get("completeness_pct")))
+    return table(heads, cells, text_columns=words + trusted)
 
 
 def _head(name: str) -> str:
@@ -115,9 +115,9 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, date):
-        return day(value)
+        return row_day(value)
     if isinstance(value, str):
-        return escape(value)
+        return f'<span class="name">{escape(value)}</span>'
     if name.endswith("_bytes"):
         return size(value)
     if "seconds" in name:

@@ -18,6 +18,7 @@ from dashboard.page import (
     number,
     page,
     percent,
+    row_day,
     seconds,
     section,
     table,
@@ -27,13 +28,15 @@ from dashboard.warehouse import Numbers
 
 _ROWS_SHOWN = 21
 _MONTHS_SHOWN = 4
-_WHOLE = 99.95
-"""Per cent from which on a day counts as whole in the calendar's colours: one in 2,000 missing."""
+_WHOLE, _USABLE = 99.9, 99.0
+"""Per cent of a day's records: one in a thousand is missing; the least that anomalies are sought
+with."""
 
 _WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _STATES = {
-    "whole": "final, complete",
-    "gaps": "final, records missing or refused",
+    "whole": "final, at least 99.9 % complete",
+    "near": "final, at least 99 %",
+    "gaps": "final, less than 99 %",
     "open": "not final yet",
 }
 
@@ -59,11 +62,13 @@ days in {escape(source_time_zone)}.</p>
 
 
 def state(row: Mapping[str, object]) -> str:
-    """Return ``whole``, ``gaps`` or ``open``; a day without arrivals has nothing to be missing."""
+    """Return a key of ``_STATES``; on a day without arrivals nothing can be missing."""
     if not row["is_final"]:
         return "open"
     known = row["completeness_pct"]
-    return "gaps" if isinstance(known, (int, float)) and known < _WHOLE else "whole"
+    if not isinstance(known, (int, float)) or known >= _WHOLE:
+        return "whole"
+    return "near" if known >= _USABLE else "gaps"
 
 
 def _calendar(built: list[Row]) -> str:
@@ -79,7 +84,10 @@ def _calendar(built: list[Row]) -> str:
         f'<li><span class="swatch state-{name}"></span>{text} ({counts[name]} days)</li>'
         for name, text in _STATES.items()
     )
-    text = "Whole: at least 99.95 % of the records of the day are in the tables."
+    text = (
+        "Complete: the share of the records of the day that are in the tables; the others were "
+        "refused or never came."
+    )
     return section(
         "Which days are final",
         text,
@@ -125,11 +133,11 @@ def _layers(built: list[Row], health: Mapping[object, Row]) -> str:
         "tables have taken in the newest batch that touches the day."
     )
     rows = [_layer(row, health.get(row["metric_date"])) for row in reversed(built)]
-    names = ("Day", "Offered", "In raw", "Quarantined", "Missing", "Built", "Trust")
-    shown = table(names, rows[:_ROWS_SHOWN])
+    names = ("Day", "Trust", "Offered", "In raw", "Quarantined", "Missing", "Built")
+    shown = table(names, rows[:_ROWS_SHOWN], text_columns=2)
     if len(rows) > _ROWS_SHOWN:
         rest = rows[_ROWS_SHOWN:]
-        shown += folded(f"{len(rest)} earlier days", table(names, rest))
+        shown += folded(f"{len(rest)} earlier days", table(names, rest, text_columns=2))
     return section("Day by layer", text, shown)
 
 
@@ -139,13 +147,13 @@ def _layer(row: Row, arrived: Row | None) -> list[str]:
     state_of_tables = "all" if fresh == count else f'<span class="failed">{fresh} of {count}</span>'
     refused = (found.get("quarantined_count") or 0) + (found.get("conflict_count") or 0)
     return [
-        day(row["metric_date"]),
+        row_day(row["metric_date"]),
+        badge(row["is_final"], row["completeness_pct"]),
         number(found.get("offered_count")),
         number(found.get("good_count")),
         _fault(refused if arrived else None),
         _fault(found.get("missing_id_count")),
         state_of_tables if count else "-",
-        badge(row["is_final"], row["completeness_pct"]),
     ]
 
 
@@ -163,21 +171,21 @@ def _restatements(rows: list[Row]) -> str:
         return section("Restated numbers", text, empty("None: no final number has changed."))
     listed = [
         [
-            day(row["metric_date"]),
+            row_day(row["metric_date"]),
+            badge(row["is_final"], row["completeness_pct"]),
             escape(row["metric"]),
             escape(str(row["cause"]).replace("_", " ")),
             decimal(row["old_value"]),
             decimal(row["new_value"]),
             f"{row['delta']:+,.0f}" if isinstance(row["delta"], (int, float)) else "-",
             instant(row["as_of"]),
-            badge(row["is_final"], row["completeness_pct"]),
         ]
         for row in rows
     ]
-    names = ("Day", "Metric", "Cause", "Was", "Is", "Change", "As of (UTC)", "Trust")
-    shown = table(names, listed[:12], text_columns=3)
+    names = ("Day", "Trust", "Metric", "Cause", "Was", "Is", "Change", "As of (UTC)")
+    shown = table(names, listed[:12], text_columns=4)
     if len(listed) > 12:
-        shown += folded(f"{len(listed) - 12} more", table(names, listed[12:], text_columns=3))
+        shown += folded(f"{len(listed) - 12} more", table(names, listed[12:], text_columns=4))
     return section("Restated numbers", text, shown)
 
 
@@ -191,18 +199,18 @@ def _anomalies(rows: list[Row]) -> str:
         return section("Unusual days", text, empty("None."))
     listed = [
         [
-            day(row["metric_date"]),
-            f'<span class="{_LOUDNESS[row["flag"]]}">{escape(row["flag"])}</span>',
-            escape(unusual(row).split(": ", 1)[1]),
-            decimal(row["score"]),
+            row_day(row["metric_date"]),
             badge(row["is_final"], row["completeness_pct"]),
+            f'<span class="{_LOUDNESS[row["flag"]]}">{escape(row["flag"])}</span>',
+            f'<span class="name">{escape(unusual(row).split(": ", 1)[1])}</span>',
+            decimal(row["score"]),
         ]
         for row in rows
     ]
-    names = ("Day", "Flag", "What", "Spreads", "Trust")
-    shown = table(names, listed[:12], text_columns=3)
+    names = ("Day", "Trust", "Flag", "What", "Spreads")
+    shown = table(names, listed[:12], text_columns=4)
     if len(listed) > 12:
-        shown += folded(f"{len(listed) - 12} more", table(names, listed[12:], text_columns=3))
+        shown += folded(f"{len(listed) - 12} more", table(names, listed[12:], text_columns=4))
     return section("Unusual days", text, shown)
 
 
@@ -230,7 +238,8 @@ def _arrivals(health: list[Row]) -> str:
 def _lateness(health: list[Row]) -> str:
     rows = [
         [
-            day(row["arrived_date"]),
+            row_day(row["arrived_date"]),
+            badge(row["is_final"], row["completeness_pct"]),
             number(row["good_count"]),
             seconds(row["lag_p50_seconds"]),
             seconds(row["lag_p95_seconds"]),
@@ -238,7 +247,6 @@ def _lateness(health: list[Row]) -> str:
             number(row["late_1h_count"]),
             number(row["late_1d_count"]),
             number(row["late_7d_count"]),
-            badge(row["is_final"], row["completeness_pct"]),
         ]
         for row in reversed(health[-14:])
     ]
@@ -248,8 +256,8 @@ def _lateness(health: list[Row]) -> str:
     )
     if not rows:
         return ""
-    names = ("Arrived", "Accepted", "p50", "p95", "Longest", "> 1 h", "> 1 d", "> 7 d", "Trust")
-    return section("How late data comes", text, table(names, rows))
+    names = ("Arrived", "Trust", "Accepted", "p50", "p95", "Longest", "> 1 h", "> 1 d", "> 7 d")
+    return section("How late data comes", text, table(names, rows, text_columns=2))
 
 
 def _missing(ranges: Iterable[Row]) -> str:

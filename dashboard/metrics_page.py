@@ -22,6 +22,7 @@ from dashboard.page import (
     escape,
     number,
     page,
+    row_day,
     section,
     share,
     short_day,
@@ -49,7 +50,8 @@ def render(numbers: Numbers, time_zone: str) -> str:
         return page("People · Daylight", f"<h1>People</h1>{empty(text)}", "metrics.html")
     complete = last_complete_day(numbers.daily)
     # A day that is still filling up always looks like a collapse, so lines end before it.
-    drawn = numbers.daily[:-1] if complete else numbers.daily
+    filling = complete is not None and not numbers.daily[-1]["is_final"]
+    drawn = numbers.daily[:-1] if filling else numbers.daily
     content = f"""<h1>People</h1>
 <p class="lead">{_headline(numbers.daily, complete)} Days are days in {escape(time_zone)}.</p>
 {_tiles(complete)}
@@ -60,7 +62,7 @@ def render(numbers: Numbers, time_zone: str) -> str:
 {_retention(numbers.cohorts)}
 {_frequency(numbers.frequency)}
 {_funnel(numbers.funnel)}
-{_table(numbers.daily, complete)}"""
+{_table(numbers.daily, complete, filling)}"""
     return page("People · Daylight", content, "metrics.html")
 
 
@@ -74,10 +76,13 @@ def _headline(daily: list[Row], complete: Row | None) -> str:
         if final
         else "No day is final yet, so every number may still change. "
     )
-    return (
-        f"The last complete day is <strong>{day(complete['metric_date'])}</strong>. {until}"
+    filling = (
         f"{day(newest['metric_date'])} is still filling up ({number(newest['dau'])} users so far) "
         "and is not drawn."
+    )
+    return (
+        f"The last complete day is <strong>{day(complete['metric_date'])}</strong>. {until}"
+        f"{'' if newest['is_final'] else filling}"
     )
 
 
@@ -275,26 +280,29 @@ def _funnel(funnel: list[Row]) -> str:
     return section("Funnel", text, table(names, rows, text_columns=2), state)
 
 
-def _table(daily: list[Row], complete: Row | None) -> str:
+def _table(daily: list[Row], complete: Row | None, filling: bool) -> str:
     rows = []
     for row in reversed(daily[-_DAYS_IN_TABLE:]):
         note = ""
         if row is complete:
             note = ' <span class="note-mark">last complete</span>'
-        elif complete is not None and row is daily[-1]:
+        elif filling and row is daily[-1]:
             note = ' <span class="note-mark">so far</span>'
         sticky = share(row["dau_mau"] if row["is_mau_complete"] else None)
         rows.append(
             [
-                f"{day(row['metric_date'])}{note}",
+                f"{row_day(row['metric_date'])}{note}",
+                badge(row["is_final"], row["completeness_pct"]),
                 *(number(row[name]) for name in ("dau", "wau", "mau")),
                 sticky,
                 *(number(row[name]) for name in ("new_user_count", "returning_user_count")),
                 number(row["session_count"]),
                 number(row["event_count"]),
-                badge(row["is_final"], row["completeness_pct"]),
             ]
         )
-    names = ("Day", "DAU", "WAU", "MAU", "DAU ÷ MAU", "New", "Returning", "Sessions", "Events")
+    names = (
+        *("Day", "Trust", "DAU", "WAU", "MAU", "DAU ÷ MAU", "New", "Returning", "Sessions"),
+        "Events",
+    )
     title = f"The last {len(rows)} days in numbers"
-    return section(title, "The newest first.", table((*names, "Trust"), rows))
+    return section(title, "The newest first.", table(names, rows, text_columns=2))

@@ -122,6 +122,13 @@ def day(value: object) -> str:
     return f"{value:%a} {value.day} {value:%b %Y}"
 
 
+def row_day(value: object) -> str:
+    """Write a day at the head of a row: without its year, which a tooltip has."""
+    if not isinstance(value, date):
+        return escape(value)
+    return f'<span title="{day(value)}">{value:%a} {value.day} {value:%b}</span>'
+
+
 def short_day(value: object) -> str:
     """Write a day where there is little room."""
     return f"{value.day} {value:%b}" if isinstance(value, date) else escape(value)

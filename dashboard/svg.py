@@ -14,6 +14,7 @@ from dashboard.page import day, escape, short_day
 
 WIDE, NARROW = 1000, 340
 _TOP, _BOTTOM, _RIGHT = 14, 26, 12
+_WIDEST_BAR = 64.0
 
 Value = float | int | None
 Spell = Callable[[float], str]
@@ -148,10 +149,10 @@ class _Plot:
 
     def bar(self, n: int, start: float, end: float, colour: int) -> str:
         upper, lower = self.y(max(start, end)), self.y(min(start, end))
-        gap = min(2.0, self.slot * 0.2)
+        width = min(self.slot - min(2.0, self.slot * 0.2), _WIDEST_BAR)
         return (
-            f'<rect class="fill c{colour}" x="{self.left + n * self.slot + gap / 2:.1f}" '
-            f'y="{upper:.1f}" width="{self.slot - gap:.1f}" height="{lower - upper:.1f}"/>'
+            f'<rect class="fill c{colour}" x="{self.x(n) - width / 2:.1f}" '
+            f'y="{upper:.1f}" width="{width:.1f}" height="{lower - upper:.1f}"/>'
         )
 
     def grid(self) -> str:

@@ -39,8 +39,8 @@ def render(numbers: Numbers, time_zone: str) -> str:
     if not numbers.daily:
         text = empty("There is no usable record yet.")
         return page("Usage · Daylight", f"<h1>Usage</h1>{text}", "usage.html")
-    complete = last_complete_day(numbers.daily)
-    daily = numbers.daily[:-1] if complete else numbers.daily
+    filling = last_complete_day(numbers.daily) and not numbers.daily[-1]["is_final"]
+    daily = numbers.daily[:-1] if filling else numbers.daily
     last = daily[-1]["metric_date"]
     activities = [row for row in numbers.activities if row["metric_date"] <= last]
     concentration = [row for row in numbers.concentration if row["metric_date"] <= last]
@@ -96,7 +96,7 @@ def _failing(endpoints: list[Row]) -> str:
         ]
         for low, high, row in ordered
     ]
-    names = ("Endpoint", f"0 to {highest:.0%}", "Rate", "95 % interval", "Errors")
+    names = ("Endpoint", f"0% to {highest:.0%}", "Rate", "95 % interval", "Errors")
     return section("Errors", text, _drawn(table(names, rows)), _state(endpoints))
 
 

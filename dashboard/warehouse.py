@@ -53,6 +53,11 @@ _SUMMED = (
     f"metric_date between date_add('day', -{SUMMED_DAYS - 1}, {_NEWEST_FINAL}) and {_NEWEST_FINAL}"
 )
 
+# A funnel within seven days is final a week later than its day.
+_NEWEST_FUNNEL = (
+    "(select max(metric_date) from metrics_funnel_daily where is_final and scope = 'week')"
+)
+
 _TRUST = "bool_and(is_final) as is_final, min(completeness_pct) as completeness_pct"
 
 _BUILT = (
@@ -97,7 +102,7 @@ QUERIES = {
         order by active_day_count""",
     "funnel": f"""
         select scope, step_number, step, sum(user_count) as user_count, {_TRUST}
-        from metrics_funnel_daily where {_SUMMED}
+        from metrics_funnel_daily where {_SUMMED.replace(_NEWEST_FINAL, _NEWEST_FUNNEL)}
         group by 1, 2, 3 order by 1, 2""",
     "endpoints": f"""
         select
