@@ -162,7 +162,9 @@ class _Execution:
                 f"Destination table '{CATALOG}.{name[0]}.{name[1]}' already exists", node.at,
             )  # fmt: skip
         properties = {key: constant(value) for key, value in node.properties.items()}
-        _, rel, sql = self.query(node.query)
+        compiler = self.compiler()
+        rel = compiler.query(node.query)
+        sql = self.finish(compiler, rel.sql) if node.with_data else ""
         if str(properties.get("table_type", "hive")).lower() == "iceberg":
             from local_aws.engine.iceberg_tables import IcebergTables
 
@@ -175,8 +177,7 @@ class _Execution:
 
     def _create_view(self, node: st.CreateView) -> Outcome:
         database, name = self.target(node.view, None)
-        compiler, rel, _ = self.query(node.query)
-        del compiler
+        rel = self.compiler().query(node.query)
         columns = check_columns(rel.columns, [])
         table = {
             "Name": name,

@@ -99,14 +99,18 @@ class Planner:
             sql = sql.replace(f"\x00{number}\x00", f"SELECT * FROM {name}")
         rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
         plans = {kind: json.loads(text) for kind, text in rows}
+        found = [(names[_name(scan)], texts) for scan, texts in _scans(plans["logical_opt"])]
+        parsed = _parsed(connection, {text for _, texts in found for text in texts})
         scans: dict[int, list[list[Json] | None]] = {number: [] for number in marked}
-        for scan, texts in _scans(plans["logical_opt"]):
-            number = names[_name(scan)]
-            scans[number].append(_parsed(connection, texts))
+        for number, texts in found:
+            items = [parsed[text] for text in dict.fromkeys(texts)]
+            # None: a newline in a literal cuts a filter in pieces, of which one may look right.
+            whole = [item for item in items if item is not None]
+            scans[number].append(whole if len(whole) == len(items) else None)
         columns = _columns(plans["physical_plan"], names)
         return {
-            number: _pushed(connection, found, columns.get(number), marked[number])
-            for number, found in scans.items()
+            number: _pushed(connection, listed, columns.get(number), marked[number])
+            for number, listed in scans.items()
         }
 
     def _connect(self) -> Any:
@@ -155,27 +159,30 @@ def _scans(plan: list[Json]) -> Iterator[tuple[Json, list[str]]]:
 
 
 def _listed(value: str | list[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) and value else list(value or [])
+    listed = [value] if isinstance(value, str) else value or []
+    return [text.removeprefix("optional: ") for text in listed if text]
 
 
 def _name(scan: Json) -> str:
     return str(scan["extra_info"]["Table"]).rsplit(".", 1)[-1]
 
 
-def _parsed(connection: Any, texts: list[str]) -> list[Json] | None:
-    """None if one of them is no expression: a newline in a literal cuts a filter in pieces."""
-    found = []
-    for text in texts:
-        sql = f"SELECT {text.removeprefix('optional: ')}"
-        (reply,) = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchone()
-        statement = json.loads(reply)
-        if statement["error"] or len(statement["statements"]) != 1:
-            return None
-        (*rest, item) = statement["statements"][0]["node"]["select_list"]
-        if rest or item["alias"]:
-            return None
-        found.append(item)
-    return found
+def _parsed(connection: Any, texts: set[str]) -> dict[str, Json | None]:
+    """Filters as trees; None for what is no expression."""
+    if not texts:
+        return {}
+    listed = sorted(texts)
+    rows = connection.execute(
+        "SELECT json_serialize_sql('SELECT ' || t) FROM unnest($1) AS u (t)", [listed]
+    ).fetchall()
+    return {text: _item(json.loads(reply)) for text, (reply,) in zip(listed, rows, strict=True)}
+
+
+def _item(statement: Json) -> Json | None:
+    if statement["error"] or len(statement["statements"]) != 1:
+        return None
+    (*rest, item) = statement["statements"][0]["node"]["select_list"]
+    return None if rest or item["alias"] else dict(item)
 
 
 def _columns(plan: list[Json], names: dict[str, int]) -> dict[int, list[str]]:
@@ -215,8 +222,14 @@ def _partition_filter(
         parts = [part for item in filters if (part := weakened(item, partitions)) is not None]
         if not parts:
             return None
-        choices.append("(" + " AND ".join(_sql(connection, part) for part in parts) + ")")
-    return " OR ".join(choices)
+        choices.append(_all_of("CONJUNCTION_AND", parts))
+    return _sql(connection, _all_of("CONJUNCTION_OR", choices))
+
+
+def _all_of(kind: str, parts: list[Json]) -> Json:
+    if len(parts) == 1:
+        return parts[0]
+    return {"class": "CONJUNCTION", "type": kind, "alias": "", "children": parts}
 
 
 def _sql(connection: Any, item: Json) -> str:
@@ -228,4 +241,4 @@ def _sql(connection: Any, item: Json) -> str:
     }  # fmt: skip
     text = json.dumps({"error": False, "statements": [{"node": node, "named_param_map": []}]})
     (sql,) = connection.execute("SELECT json_deserialize_sql(CAST($1 AS JSON))", [text]).fetchone()
-    return f"({str(sql).removeprefix('SELECT ')})"
+    return str(sql).removeprefix("SELECT ")

@@ -383,3 +383,14 @@ def test_times_with_zone_and_other_transforms(lake: Lake):
     assert nulls == [("36",)]
     assert len(odd) == 3
     assert all("kind=null" in path for path in odd)
+
+
+def test_a_view_or_a_table_without_data_scans_nothing_when_it_is_made(lake: Lake):
+    view = lake.athena.run("create or replace view made as select * from h")
+    table = lake.athena.run(
+        "create table made_too with (external_location='s3://lake/made_too/') as "
+        "select n, kind from h with no data"
+    )
+
+    assert view["Statistics"]["DataScannedInBytes"] == 0
+    assert table["Statistics"]["DataScannedInBytes"] == 0
