@@ -54,7 +54,9 @@ def ninety_days(world: World, figures: Figures, scale: float) -> None:
         shipper.ship(batch)
     build(warehouse, shipper, figures, "90 days: quarantine is replayed", runs)
     # Batch 10 is none of those that a replay took records from.
-    shipper.ship(put_right(without_locked(batches[22]), shipper.ship(without_locked(batches[22])), SEED))
+    shipper.ship(
+        put_right(without_locked(batches[22]), shipper.ship(without_locked(batches[22])), SEED)
+    )
     build(warehouse, shipper, figures, "90 days: a batch is derived again, unseen before", runs)
     seq = shipper.ship(without_locked(batches[23]))
     for batch in batches[24:]:
@@ -133,9 +135,7 @@ def compare(
     return expected
 
 
-def of_the_runs(
-    warehouse: Warehouse, shipper: Shipper, figures: Figures, runs: list[Run]
-) -> None:
+def of_the_runs(warehouse: Warehouse, shipper: Shipper, figures: Figures, runs: list[Run]) -> None:
     """Compare what was recorded run by run: final values, and why they changed."""
     with figures.step("90 days: history of values and restatements compared"):
         built = warehouse.rows("fct_metric_history")
