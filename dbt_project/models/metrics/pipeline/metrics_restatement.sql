@@ -62,7 +62,7 @@ causes_found as (
         true as is_final,
         dates.completeness_pct,
         revisions_compared.as_of_batch_seq,
-        revisions_compared.as_of
+        cast(revisions_compared.as_of as timestamp(3)) as as_of
 
     from revisions_compared
     left join dates on revisions_compared.metric_date = dates.metric_date
