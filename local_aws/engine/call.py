@@ -84,6 +84,8 @@ class CallCompiler(Compiler):
         kinds = {name: t.duck for name, t in bindings.items() if t.name != "function"}
         listed = ", ".join(v.sql for v in values)
         sql = overload.template.format(*args, args=listed, **extra, **kinds)
+        if node.name == "from_iso8601_timestamp":
+            return Value(sql, result, wall=f"local_iso_wall({values[0].sql})")
         return Value(sql, result)
 
     def _plain_only(self, node: tree.Call, aggregate: bool) -> None:

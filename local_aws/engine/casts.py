@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
@@ -17,7 +19,12 @@ def coerce(value: Value, kind: Type) -> Value:
     """``value`` as ``kind``, to which its type is known to coerce."""
     if value.type == kind:
         return value
-    return Value(convert(value.sql, value.type, kind, safe=False), kind, value.literal)
+    if value.wall is not None and kind.name in ("date", "timestamp"):
+        return Value(_from_wall(value.wall, value.type, kind), kind)
+    made = Value(convert(value.sql, value.type, kind, safe=False), kind, value.literal)
+    if kind.name == "timestamptz" and value.type.name in ("date", "timestamp"):
+        made.wall = made.utc = f"CAST({value.sql} AS TIMESTAMP)"
+    return made
 
 
 def explicit(value: Value, kind: Type, at: int, *, safe: bool) -> Value:
@@ -26,6 +33,8 @@ def explicit(value: Value, kind: Type, at: int, *, safe: bool) -> Value:
         return value
     if not _castable(value.type, kind):
         mismatch(f"Cannot cast {value.type} to {kind}", at)
+    if value.wall is not None and kind.name in ("date", "timestamp"):
+        return Value(_from_wall(value.wall, value.type, kind), kind)
     return Value(convert(value.sql, value.type, kind, safe=safe), kind)
 
 
@@ -119,13 +128,29 @@ def _from_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
             return sql
         return f"struct_pack(i := {_rounded(f'({sql}).i', a, b)}, z := ({sql}).z)"
     local = f"local_wall({sql})"
-    if b.name == "date":
-        return f"CAST({local} AS DATE)"
-    if b.name == "timestamp":
-        return _rounded(local, a, b)
+    if b.name in ("date", "timestamp"):
+        return _from_wall(local, a, b)
     if b.name in _TEXT:
         return f"({timestamp_text(local, a)} || ' ' || ({sql}).z)"
     raise AssertionError(b)
+
+
+def _from_wall(wall: str, a: Type, b: Type) -> str:
+    return f"CAST({wall} AS DATE)" if b.name == "date" else _rounded(wall, a, b)
+
+
+def wall_of(value: Value) -> str:
+    """What the clock shows at a time with zone."""
+    return value.wall if value.wall is not None else f"local_wall({value.sql})"
+
+
+def shown_at(utc: str, name: str) -> str | None:
+    """What a clock in a zone shows at an instant, if the zone is a literal."""
+    if name == "'UTC'":
+        return utc
+    if re.fullmatch(r"'[A-Za-z][\w/+-]*'", name):
+        return f"timezone({name}, timezone('UTC', {utc}))"
+    return f"local_wall_of({utc}, {name})" if re.fullmatch(r"'[+-][\d:]+'", name) else None
 
 
 def _to_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:

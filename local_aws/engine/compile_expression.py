@@ -36,6 +36,10 @@ class ExpressionCompiler(LiteralCompiler):
         """Compile one expression."""
         value = _COMPILERS[type(node)](self, node, scope)
         value.sql = family(value.sql)
+        if value.wall is not None:
+            value.wall = family(value.wall)
+        if value.utc is not None:
+            value.utc = family(value.utc)
         return value
 
     def condition(self, node: Expr, scope: Scope, what: str) -> str:

@@ -21,6 +21,12 @@ class Value:
     is_null: bool = False
     """Whether it is the literal NULL."""
 
+    wall: str | None = None
+    """Of a time with zone: what the clock shows, where that can be said without taking it apart."""
+
+    utc: str | None = None
+    """Of a time with zone: the instant, likewise."""
+
 
 @dataclass(slots=True)
 class Field:

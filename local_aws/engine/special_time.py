@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from local_aws.engine import tree
 from local_aws.engine.arithmetic import zone
-from local_aws.engine.casts import coerce, timestamp_text
+from local_aws.engine.casts import coerce, shown_at, timestamp_text, wall_of
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.scope import Scope, Value
@@ -59,7 +59,7 @@ def _date_trunc(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         return Value(f"CAST(date_trunc('{unit}', {value.sql}) AS DATE)", DATE)
     if value.type.name == "timestamp":
         return Value(f"date_trunc('{unit}', {value.sql})", value.type)
-    wall = f"date_trunc('{unit}', local_wall({value.sql}))"
+    wall = f"date_trunc('{unit}', {wall_of(value)})"
     return Value(f"local_with_zone({wall}, ({value.sql}).z)", value.type)
 
 
@@ -90,7 +90,7 @@ def _date_add(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if value.type.name == "timestamp":
         return Value(f"({value.sql} + {step})", value.type)
     if unit in _DATE_UNITS:
-        wall = f"(local_wall({value.sql}) + {step})"
+        wall = f"({wall_of(value)} + {step})"
         return Value(f"local_with_zone({wall}, ({value.sql}).z)", value.type)
     return Value(f"local_pack(({value.sql}).i + {step}, ({value.sql}).z)", value.type)
 
@@ -105,7 +105,7 @@ def _date_diff(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     a, b = coerce(a, kind), coerce(b, kind)
     if kind.name == "timestamptz":
         if unit in _DATE_UNITS:
-            x = f"local_wall({a.sql})"
+            x = wall_of(a)
             y = f"local_wall_of(({b.sql}).i, ({a.sql}).z)"
         else:
             x, y = f"({a.sql}).i", f"({b.sql}).i"
@@ -135,7 +135,7 @@ def _field(c: Compiler, name: str, value: Value, node: tree.Call) -> Value:
         mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
     if value.type == DATE and name in ("hour", "minute", "second", "millisecond"):
         mismatch(f"Unexpected parameters (date) for function {name}", node.at)
-    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     if name == "millisecond":
         return Value(f"CAST((epoch_us({wall}) // 1000) % 1000 AS BIGINT)", BIGINT)
     return Value(f"CAST({duck}({wall}) AS BIGINT)", BIGINT)
@@ -251,7 +251,7 @@ def _date_format(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     shown = _format_literal(pattern, node)
     reader = _mysql if node.name == "date_format" else _joda
     duck = reader(shown, node, parse=False)
-    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     return Value(f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})", VARCHAR)
 
 
@@ -260,7 +260,7 @@ def _to_iso8601(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     _moment(value, node)
     if value.type == DATE:
         return Value(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
-    wall = f"local_wall({value.sql})" if value.type.name == "timestamptz" else value.sql
+    wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     text = f"replace({timestamp_text(wall, value.type)}, ' ', 'T')"
     if value.type.name == "timestamptz":
         offset = f"CASE WHEN ({value.sql}).z = 'UTC' THEN 'Z' ELSE ({value.sql}).z END"
@@ -291,11 +291,15 @@ def _zoned(c: Compiler, node: tree.Call, scope: Scope) -> Value:
             )  # fmt: skip
         digits = value.type.numbers or (0,)
         wall = coerce(value, Type("timestamp", digits)).sql
-        return Value(f"local_with_zone({wall}, {name})", Type("timestamptz", digits))
+        made = Value(f"local_with_zone({wall}, {name})", Type("timestamptz", digits))
+        if name == "'UTC'":
+            made.wall = made.utc = wall
+        return made
     _moment(value, node)
     digits = value.type.numbers or (3,)
     moment = coerce(value, Type("timestamptz", digits))
-    return Value(f"local_pack(({moment.sql}).i, {name})", moment.type)
+    utc = moment.utc or f"({moment.sql}).i"
+    return Value(f"local_pack({utc}, {name})", moment.type, wall=shown_at(utc, name), utc=utc)
 
 
 def _known_zone(name: str, node: tree.Call) -> str:

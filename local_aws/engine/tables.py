@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local_aws.engine.errors import QueryError, refuse
@@ -29,6 +30,10 @@ class Reader(Protocol):
 
     def scanned(self, size: int) -> None:
         """Count bytes that the query reads."""
+        ...
+
+    def new_blob(self, store: Store) -> Path:
+        """A path for a file that is removed after the query."""
         ...
 
 

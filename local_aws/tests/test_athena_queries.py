@@ -1,5 +1,8 @@
 """Queries over VALUES: joins, grouping, windows, UNNEST, set operations. Expected rows by hand."""
 
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from local_aws.tests.athena import Athena
@@ -292,3 +295,59 @@ def test_a_right_join_after_other_joins(athena: Athena):
     )
 
     assert found == [("2", "2", "2"), (None, None, "5")]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "+05:30", "-03:00"])
+def test_what_clocks_of_a_zone_show(athena: Athena, zone: str):
+    """Python's zoneinfo says the same, also where clocks are put forward and back."""
+    moments = [
+        datetime(2024, 3, 31, 0, 59, 59, 999000), datetime(2024, 3, 31, 1, 0),
+        datetime(2024, 10, 27, 0, 30), datetime(2024, 10, 27, 1, 30), datetime(2024, 1, 1),
+        datetime(1999, 12, 31, 23, 59, 59), datetime(2024, 3, 10, 7, 0),
+    ]  # fmt: skip
+    values = ", ".join(f"timestamp '{m.isoformat(' ', 'milliseconds')}'" for m in moments)
+
+    found = athena.rows(
+        f"select cast(z as timestamp(3)), cast(z as date), hour(z), date_trunc('day', z), "
+        "date_diff('day', z, timestamp '2024-12-31 23:59:59 UTC'), z from (select "
+        f"at_timezone(with_timezone(m, 'UTC'), '{zone}') as z from (values {values}) as t (m))"
+    )
+    same = athena.rows(
+        f"select cast(at_timezone(with_timezone(m, 'UTC'), '{zone}') as timestamp(3)), "
+        f"date(at_timezone(with_timezone(m, 'UTC'), '{zone}')), "
+        f"hour(at_timezone(m, '{zone}')), "
+        f"cast(from_iso8601_timestamp(date_format(m, '%Y-%m-%dT%H:%i:%s.%f') || 'Z') "
+        f"at time zone '{zone}' as timestamp) from (values {values}) as t (m)"
+    )
+
+    sign = -1 if zone[0] == "-" else 1
+    there = (
+        timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:])))
+        if zone[0] in "+-"
+        else ZoneInfo(zone)
+    )
+    shown = [m.replace(tzinfo=UTC).astimezone(there).replace(tzinfo=None) for m in moments]
+    expected = [(m.isoformat(" ", "milliseconds"), str(m.date()), str(m.hour)) for m in shown]
+    assert sorted(row[:3] for row in found) == sorted(expected)
+    assert sorted(row[:3] for row in same) == sorted(expected)
+    assert all(row[0] == row[3] for row in same)
+    assert all(row[5].startswith(row[0]) and row[3][:10] == row[1] for row in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-02-29T23:59:59.1234Z", "2024-02-29 23:59:59.123"),
+        ("2024-02-29T23:59:59+02:00", "2024-02-29 23:59:59.000"),
+        ("2024-02-29T23", "2024-02-29 23:00:00.000"),
+        (None, None),
+    ],
+)
+def test_the_wall_of_an_iso_timestamp(athena: Athena, text: str | None, expected: str | None):
+    value = f"'{text}'" if text else "cast(null as varchar)"
+
+    assert athena.value(f"select cast(from_iso8601_timestamp({value}) as timestamp)") == expected
+    assert expected == athena.value(
+        f"select cast(from_iso8601_timestamp(t) as timestamp) from (values {value}, 'x') as u (t) "
+        f"where coalesce(t, '') <> 'x'"
+    )

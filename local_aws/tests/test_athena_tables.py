@@ -121,6 +121,29 @@ def test_json_table_with_arrays_of_structs(athena: Athena, s3, glue):
     assert days == [("1", "2024-01-01", "2")]
 
 
+def test_many_small_files_of_json_are_read_as_one(athena: Athena, s3, glue):
+    """Some without a newline at the end; a large one, and one that is no data."""
+    for number in range(40):
+        body = json.dumps({"n": number, "s": "é" * number}) + ("\n" if number % 2 else "")
+        s3.put_object(Bucket=athena.bucket, Key=f"many/{number}.json", Body=body.encode())
+    large = "\n".join(json.dumps({"n": -1, "s": "x" * 1000}) for _ in range(1500))
+    s3.put_object(Bucket=athena.bucket, Key="many/large.json", Body=large.encode())
+    s3.put_object(Bucket=athena.bucket, Key="many/_temporary", Body=b'{"n": 1000}')
+    create_table(
+        glue, athena.database, "many", f"s3://{athena.bucket}/many/",
+        [("n", "bigint"), ("s", "string")], serde="org.openx.data.jsonserde.JsonSerDe",
+    )  # fmt: skip
+
+    execution = athena.run("select n from many")
+    rows = athena.rows("select count(*), sum(n), sum(length(s)) from many")
+    listed = s3.list_objects_v2(Bucket=athena.bucket, Prefix="many/")["Contents"]
+
+    assert rows == [("1540", str(sum(range(40)) - 1500), str(sum(range(40)) + 1_500_000))]
+    assert execution["Statistics"]["DataScannedInBytes"] == sum(
+        o["Size"] for o in listed if "_temporary" not in o["Key"]
+    )
+
+
 def test_csv_table_as_dbt_seeds_write_it(athena: Athena, s3):
     s3.put_object(Bucket=athena.bucket, Key="c/1.csv", Body=b'"id","name"\n1,"a ""b"", c"\n2,""\n')
     athena.run(
