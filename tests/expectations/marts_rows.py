@@ -48,6 +48,7 @@ SCHEMAS = {
             ("request_count", pa.int64()),
             ("error_count", pa.int64()),
             ("error_rate", pa.float64()),
+            ("error_rate_low", pa.float64()),
             ("share_of_requests", pa.float64()),
         ]
     ),
@@ -120,6 +121,7 @@ def clean() -> dict[str, Rows]:
                 "request_count": 500,
                 "error_count": 5,
                 "error_rate": 0.01,
+                "error_rate_low": 0.004,
                 "share_of_requests": 0.5,
             }
             for day in days

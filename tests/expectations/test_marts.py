@@ -130,7 +130,7 @@ def too_many_endpoints(tables: dict[str, Rows]) -> None:
     [
         (spoil("metrics_daily_active", dau=99), "between half and twice"),
         (spoil("metrics_daily_active", dau=401), "between half and twice"),
-        (spoil("metrics_endpoint_daily", error_rate=0.21), "failed for more than a fifth"),
+        (spoil("metrics_endpoint_daily", error_rate_low=0.21), "failed for more than a fifth"),
         (too_many_endpoints, "more than 5,000 endpoints"),
         (spoil("metrics_pipeline_health_daily", quarantined_count=60), "more than 5 %"),
         (spoil("metrics_pipeline_health_daily", sequence_completeness=0.98), "more than 1 %"),
