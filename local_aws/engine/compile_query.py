@@ -15,6 +15,7 @@ from local_aws.engine.casts import coerce
 from local_aws.engine.compile_select import SelectCompiler
 from local_aws.engine.compiler import Column, CommonTable, Rel, TableUse
 from local_aws.engine.errors import QueryError, mismatch
+from local_aws.engine.pushdown import INLINE
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.types import UNKNOWN, Type, common
 
@@ -73,7 +74,7 @@ class QueryCompiler(SelectCompiler):
         columns = rename(rel.columns, node.columns, node.name, node.at)
         sql_name = self.next_name("w")
         self.ctes[-1][node.name] = CommonTable(sql_name, columns)
-        return f"{sql_name} AS ({rel.sql})"
+        return f"{sql_name} AS {INLINE}({rel.sql})"
 
     def _ordered(self, rel: Rel, order_by: list[tree.SortItem], parent: Scope | None) -> Rel:
         alias = self.next_name("r")
@@ -163,7 +164,7 @@ class QueryCompiler(SelectCompiler):
             mark = f"\x00{number}\x00"
             if mark in sql:
                 sql = sql.replace(mark, scan(number, use))
-        return sql
+        return sql.replace(INLINE, "")
 
 
 def rename(columns: list[Column], names: list[str], what: str, at: int) -> list[Column]:

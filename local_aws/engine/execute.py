@@ -15,6 +15,7 @@ from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.hive_tables import HiveTables
+from local_aws.engine.pushdown import UNPLANNED
 from local_aws.engine.results import Row, column_info, rows_of
 from local_aws.engine.show import describe, show
 from local_aws.engine.tables import CATALOG, Resolver, encode_view, is_iceberg
@@ -109,7 +110,9 @@ class _Execution:
         pushed = run.planner.plan(sql, compiler.tables)
 
         def scan(number: int, use: TableUse) -> str:
-            return use.source.scan(use.used, use.constraints, use.alias, run, pushed.get(number))
+            return use.source.scan(
+                use.used, use.constraints, use.alias, run, pushed.get(number, UNPLANNED)
+            )
 
         return compiler.finish(sql, scan)
 

@@ -21,7 +21,7 @@ from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
 if TYPE_CHECKING:
-    from local_aws.engine.pushdown import Pushed
+    from local_aws.engine.pushdown import Scans
 
 
 SMALL_FILE = 1_000_000
@@ -52,16 +52,22 @@ class HiveSource(Source):
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
-        pushed: Pushed | None,
+        scans: Scans,
     ) -> str:  # fmt: skip
         """One SELECT over all files that can matter."""
-        files = self._files(constraints, alias, reader, pushed)
+        self._check_injected(constraints, alias)
+        partitions = find_partitions(self.store, self.catalog, self.table) if scans else []
+        chosen = self._matching(partitions, constraints, scans, alias, reader)
+        listed = {
+            number: self._files(partitions[number]) for number in sorted(set().union(*chosen))
+        }
+        for scan, numbers in zip(scans, chosen, strict=True):
+            self._account([f for n in numbers for f in listed[n]], scan.read(used), reader)
+        files = [file for found in listed.values() for file in found]
         if not files:
             return empty(self.columns, used)
         if self.format == "parquet":
-            needed = used if pushed is None else pushed.read(used)
-            return self._scan_parquet(files, used, needed, reader)
-        reader.scanned(sum(file.info.size for file in files))
+            return self._scan_parquet(files, used)
         groups: dict[tuple[str, ...], list[File]] = {}
         for file in files:
             groups.setdefault(file.values, []).append(file)
@@ -74,22 +80,19 @@ class HiveSource(Source):
 
     # ------------------------------------------------------------------ files
 
-    def _files(
-        self, constraints: list[str], alias: str, reader: Reader, pushed: Pushed | None
-    ) -> list[File]:
-        self._check_injected(constraints, alias)
-        if pushed is not None and not pushed.scans:
-            return []
-        partitions = find_partitions(self.store, self.catalog, self.table)
-        if self.partitions and partitions:
-            implied = pushed.partition_filter if pushed is not None else None
-            partitions = self._matching(partitions, constraints, implied, alias, reader)
+    def _files(self, partition: Partition) -> list[File]:
         return [
             File(info, partition.values)
-            for partition in partitions
             for info in partition.files()
             if info.size and is_data(info.key[len(partition.prefix) :])
         ]
+
+    def _account(self, files: list[File], columns: set[int], reader: Reader) -> None:
+        """Count the bytes of these columns; of lines of text, of all."""
+        wanted = [self.columns[i][0] for i in sorted(columns) if i < self.plain]
+        for file in files:
+            parquet = self.format == "parquet"
+            reader.scanned(footer(file.info.path).size_of(wanted) if parquet else file.info.size)
 
     def _check_injected(self, constraints: list[str], alias: str) -> None:
         for name in injected_columns(self.table):
@@ -103,41 +106,36 @@ class HiveSource(Source):
                 )
 
     def _matching(
-        self, partitions: list[Partition], constraints: list[str], implied: str | None,
-        alias: str, reader: Reader,
-    ) -> list[Partition]:  # fmt: skip
-        """The partitions that meet what stands in the SELECT itself, and what the plan implies."""
-        if not constraints and implied is None:
-            return partitions
+        self, partitions: list[Partition], constraints: list[str], scans: Scans, alias: str,
+        reader: Reader,
+    ) -> list[set[int]]:  # fmt: skip
+        """For each scan the partitions that meet what stands in the SELECT itself, and what the
+        plan says of the scan."""
+        everything = set(range(len(partitions)))
+        implied = [scan.partition_filter for scan in scans]
+        if not partitions or not self.partitions or not (constraints or any(implied)):
+            return [everything for _ in scans]
         lists = []
         for n, (_, kind) in enumerate(self.columns[self.plain :]):
             cells = ", ".join(partition_value(p.values[n], kind) for p in partitions)
             lists.append(f"unnest(CAST([{cells}] AS {kind.duck}[])) AS c{self.plain + n}")
         numbered = f"SELECT unnest(range({len(partitions)})) AS i, {', '.join(lists)}"
-        if implied is not None:
-            listed = " AND ".join([*constraints, f"({implied})"])
-            try:
-                rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias} WHERE {listed}")
-                return [partitions[i] for i in sorted(row[0] for row in rows)]
-            except QueryError:
-                # A value that the filter cannot take may be one that other filters exclude.
-                if not constraints:
-                    return partitions
-        condition = " AND ".join(constraints)
-        rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias} WHERE {condition}")
-        return [partitions[i] for i in sorted(row[0] for row in rows)]
+        where = f" WHERE {' AND '.join(constraints)}" if constraints else ""
+        items = ", ".join(f"({sql or 'true'}) IS TRUE" for sql in implied)
+        try:
+            rows = reader.evaluate(f"SELECT i, {items} FROM ({numbered}) AS {alias}{where}")
+        except QueryError:
+            # A value that a filter cannot take may be one that other filters exclude.
+            rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias}{where}")
+            return [{row[0] for row in rows} for _ in scans]
+        return [{row[0] for row in rows if row[n]} for n in range(1, len(scans) + 1)]
 
     # ------------------------------------------------------------------ Parquet
 
-    def _scan_parquet(
-        self, files: list[File], used: set[int], needed: set[int], reader: Reader
-    ) -> str:
-        """The columns ``used`` of the files, of which only those needed count as scanned."""
-        wanted = [self.columns[i][0] for i in sorted(needed) if i < self.plain]
+    def _scan_parquet(self, files: list[File], used: set[int]) -> str:
         groups: dict[object, list[File]] = {}
         for file in files:
             foot = footer(file.info.path)
-            reader.scanned(foot.size_of(wanted))
             hive = self._folders_tell(file)
             key = (foot.signature, None if hive else file.values)
             groups.setdefault(key, []).append(file)

@@ -27,6 +27,7 @@ from local_aws.engine.hive_tables import insertable
 from local_aws.engine.iceberg_source import IcebergSource
 from local_aws.engine.iceberg_tables import replace
 from local_aws.engine.iceberg_write import placed_files, write_files
+from local_aws.engine.pushdown import UNPLANNED
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.tables import CATALOG
 from local_aws.glue import Json
@@ -135,7 +136,8 @@ class _Merge:
         if static:
             plan = f"SELECT r0.c0 FROM (\x000\x00) AS r0 WHERE {' AND '.join(static)}"
             use = TableUse(self.target, "r0", {0})
-            files = self.target.matching(files, self.c.run.planner.plan(plan, {0: use}).get(0))
+            scans = self.c.run.planner.plan(plan, {0: use}).get(0, UNPLANNED)
+            files = self.target.matching(files, scans[0]) if scans else []
         return files
 
     def _about(self, node: tree.Expr, scope: Scope, fields: list[Field]) -> str | None:

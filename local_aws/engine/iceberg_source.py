@@ -17,7 +17,7 @@ from local_aws.store import Store
 if TYPE_CHECKING:
     from local_aws.engine import tree
     from local_aws.engine.compiler import Compiler
-    from local_aws.engine.pushdown import Pushed
+    from local_aws.engine.pushdown import Scan, Scans
 
 
 class IcebergSource(Source):
@@ -48,28 +48,28 @@ class IcebergSource(Source):
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
-        pushed: Pushed | None,
+        scans: Scans,
     ) -> str:  # fmt: skip
         """One SELECT over the data files that can matter."""
-        files = self.matching(self.files(), pushed)
-        if not files:
+        files, wanted = self.files(), set()
+        for scan in scans:
+            found = self.matching(files, scan)
+            self.account(found, scan.read(used), reader)
+            wanted |= {file.file_path for file in found}
+        if not wanted:
             return empty(self.columns, used)
-        self.account(files, used if pushed is None else pushed.read(used), reader)
-        return self.select(files, used)
+        return self.select([file for file in files if file.file_path in wanted], used)
 
-    def matching(self, files: list[Any], pushed: Pushed | None) -> list[Any]:
-        """The files that may hold a row which the statement's filters take."""
-        if pushed is None:
+    def matching(self, files: list[Any], scan: Scan) -> list[Any]:
+        """The files that may hold a row which the filters take."""
+        if not scan.filters:
             return files
         from local_aws.engine.iceberg_bounds import FileBounds
 
         bounds = FileBounds(self.metadata, self.schema)
         return [
             file for file in files
-            if any(
-                all(may_hold(item, partial(bounds.of, file)) for item in filters)
-                for filters in pushed.scans
-            )
+            if all(may_hold(item, partial(bounds.of, file)) for item in scan.filters)
         ]  # fmt: skip
 
     def holding(self, files: list[Any], number: int, ranges: list[tuple[Any, Any]]) -> list[Any]:

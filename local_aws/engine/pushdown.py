@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+INLINE = "\x00inline\x00"
+"""Stands before each query of a WITH: a plan is made as if it were written wherever it is named."""
+
 _OFF = (
     "statistics_propagation", "empty_result_pullup", "compressed_materialization",
     "partial_aggregate_pushdown", "row_group_pruner", "sampling_pushdown",  # these look at data
@@ -37,22 +40,28 @@ _OFF = (
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
-    """What the plan says of one reference to a table."""
+class Scan:
+    """One reading of a table. What WITH names is read as often as it is mentioned, as on Athena."""
 
-    scans: list[list[Json]]
-    """For each scan the filters on it, as parsed expressions over ``c0, c1, ...``; a row counts
-    if all filters of one of the scans take it. Without a scan no row counts."""
+    filters: list[Json]
+    """What a row must meet to count, as parsed expressions over ``c0, c1, ...``."""
 
-    partition_filter: str | None
-    """The part of that about partition columns, as SQL; None if there is none."""
+    partition_filter: str | None = None
+    """What they say of partition columns alone, as SQL; None if that is nothing."""
 
-    columns: set[int] | None
+    columns: set[int] | None = None
     """The columns that are read; None if that is not known."""
 
     def read(self, used: set[int]) -> set[int]:
         """Which of the columns that the statement names matter to its result."""
         return used if self.columns is None else used & self.columns
+
+
+Scans = tuple[Scan, ...]
+"""What the plan says of one reference to a table; without a scan no row counts."""
+
+UNPLANNED: Scans = (Scan([]),)
+"""What is known without a plan: one scan, of everything."""
 
 
 class Planner:
@@ -63,7 +72,7 @@ class Planner:
         self._database: Any = None
         self._tables: dict[tuple[tuple[str, ...], int], str] = {}
 
-    def plan(self, sql: str, tables: dict[int, TableUse]) -> dict[int, Pushed]:
+    def plan(self, sql: str, tables: dict[int, TableUse]) -> dict[int, Scans]:
         """By number of the reference; what cannot be planned is not pruned."""
         marked = {n: use for n, use in tables.items() if f"\x00{n}\x00" in sql}
         if not any(use.source.prunable for use in marked.values()):
@@ -87,7 +96,7 @@ class Planner:
             self._database = None
             self._tables.clear()
 
-    def _plan(self, sql: str, marked: dict[int, TableUse]) -> dict[int, Pushed]:
+    def _plan(self, sql: str, marked: dict[int, TableUse]) -> dict[int, Scans]:
         connection = self._connect()
         names: dict[str, int] = {}
         seen: Counter[tuple[str, ...]] = Counter()
@@ -97,21 +106,30 @@ class Planner:
             seen[kinds] += 1
             names[name] = number
             sql = sql.replace(f"\x00{number}\x00", f"SELECT * FROM {name}")
+        sql = sql.replace(INLINE, "NOT MATERIALIZED ")
         rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
         plans = {kind: json.loads(text) for kind, text in rows}
-        found = [(names[_name(scan)], texts) for scan, texts in _scans(plans["logical_opt"])]
+        found = list(_scans(plans["logical_opt"]))
         parsed = _parsed(connection, {text for _, texts in found for text in texts})
-        scans: dict[int, list[list[Json] | None]] = {number: [] for number in marked}
-        for number, texts in found:
+        columns = _columns(plans["physical_plan"])
+        scans: dict[int, list[Scan]] = {number: [] for number in marked}
+        for node, texts in found:
+            number = names[_name(node)]
+            given = columns.get(_key(node))
             items = [parsed[text] for text in dict.fromkeys(texts)]
-            # None: a newline in a literal cuts a filter in pieces, of which one may look right.
-            whole = [item for item in items if item is not None]
-            scans[number].append(whole if len(whole) == len(items) else None)
-        columns = _columns(plans["physical_plan"], names)
-        return {
-            number: _pushed(connection, listed, columns.get(number), marked[number])
-            for number, listed in scans.items()
-        }
+            filters = [item for item in items if item is not None]
+            if len(filters) < len(items):
+                # A newline in a literal cuts a filter in pieces, of which one may look right.
+                scans[number].append(Scan([]))
+                continue
+            use = marked[number]
+            scans[number].append(
+                Scan(
+                    filters, _partition_filter(connection, filters, use.source.partitions),
+                    _needed(given.pop(0), filters, use.used) if given else None,
+                )
+            )  # fmt: skip
+        return {number: tuple(listed) for number, listed in scans.items()}
 
     def _connect(self) -> Any:
         with self._lock:
@@ -185,45 +203,32 @@ def _item(statement: Json) -> Json | None:
     return None if rest or item["alias"] else dict(item)
 
 
-def _columns(plan: list[Json], names: dict[str, int]) -> dict[int, list[str]]:
-    """Names of the columns that each reference's scans give."""
-    found: dict[int, list[str]] = {}
+def _key(scan: Json) -> tuple[str, ...]:
+    return (_name(scan), *_listed(scan["extra_info"].get("Filters")))
+
+
+def _columns(plan: list[Json]) -> dict[tuple[str, ...], list[list[str]]]:
+    """Names of the columns that scans give, by table and filters: only this plan tells."""
+    found: dict[tuple[str, ...], list[list[str]]] = {}
     for node in _walk(plan):
         if node["name"] == "SEQ_SCAN":
-            listed = found.setdefault(names[_name(node)], [])
-            listed += _listed(node["extra_info"].get("Projections"))
+            found.setdefault(_key(node), []).append(_listed(node["extra_info"].get("Projections")))
     return found
 
 
-def _pushed(
-    connection: Any, found: list[list[Json] | None], listed: list[str] | None, use: TableUse
-) -> Pushed:
-    scans = [filters or [] for filters in found]
-    columns: set[int] | None = None
-    if listed is not None and None not in found:
-        columns = {int(m[1]) for name in listed if (m := re.match(r"c(\d+)(\.|$)", name))}
-        for filters in scans:
-            for item in filters:
-                needed = columns_of(item)
-                columns |= use.used if needed is None else needed
-    elif not found:
-        columns = set()
-    partition_filter = None
-    if use.source.partitions and scans:
-        partition_filter = _partition_filter(connection, scans, use.source.partitions)
-    return Pushed(scans, partition_filter, columns)
+def _needed(names: list[str], filters: list[Json], used: set[int]) -> set[int]:
+    columns = {int(m[1]) for name in names if (m := re.match(r"c(\d+)(\.|$)", name))}
+    for item in filters:
+        needed = columns_of(item)
+        columns |= used if needed is None else needed
+    return columns
 
 
 def _partition_filter(
-    connection: Any, scans: list[list[Json]], partitions: frozenset[int]
+    connection: Any, filters: list[Json], partitions: frozenset[int]
 ) -> str | None:
-    choices = []
-    for filters in scans:
-        parts = [part for item in filters if (part := weakened(item, partitions)) is not None]
-        if not parts:
-            return None
-        choices.append(_all_of("CONJUNCTION_AND", parts))
-    return _sql(connection, _all_of("CONJUNCTION_OR", choices))
+    parts = [part for item in filters if (part := weakened(item, partitions)) is not None]
+    return _sql(connection, _all_of("CONJUNCTION_AND", parts)) if parts else None
 
 
 def _all_of(kind: str, parts: list[Json]) -> Json:

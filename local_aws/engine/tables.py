@@ -16,7 +16,7 @@ from local_aws.store import Store
 if TYPE_CHECKING:
     from local_aws.engine import tree
     from local_aws.engine.compiler import Compiler
-    from local_aws.engine.pushdown import Pushed
+    from local_aws.engine.pushdown import Scans
 
 CATALOG = "awsdatacatalog"
 
@@ -49,11 +49,11 @@ class Source:
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
-        pushed: Pushed | None,
+        scans: Scans,
     ) -> str:  # fmt: skip
         """A SELECT of the used columns; ``constraints`` name partition columns of ``alias``.
 
-        Rows that ``pushed`` refuses may be missing.
+        Rows that all ``scans`` refuse may be missing.
         """
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ class Rows(Source):
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
-        pushed: Pushed | None,
+        scans: Scans,
     ) -> str:  # fmt: skip
         """The rows as VALUES."""
         names = ", ".join(f"c{i}" for i in range(len(self.columns)))
