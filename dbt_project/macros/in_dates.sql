@@ -1,6 +1,17 @@
+{# Runs of dates rather than each: Athena's query text ends at 262,144 bytes. #}
 {% macro in_dates(column, dates) -%}
+    {% set tomorrow = dates_around(dates, -1, 1) or [] %}
+    {% set yesterday = dates_around(dates, 1, -1) or [] %}
+    {% set firsts = dates | default([], true) | reject('in', tomorrow) | list %}
+    {% set lasts = dates | default([], true) | reject('in', yesterday) | list %}
     {% if dates is none -%} true
-    {%- elif dates -%} {{ column }} in (date '{{ dates | join("', date '") }}')
-    {%- else -%} false
+    {%- elif not dates -%} false
+    {%- else -%}
+        (
+            {%- for first in firsts %}
+            {{ column }} between date '{{ first }}' and date '{{ lasts[loop.index0] }}'
+            {%- if not loop.last %} or{% endif %}
+            {%- endfor %}
+        )
     {%- endif %}
 {%- endmacro %}
