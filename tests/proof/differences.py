@@ -37,10 +37,14 @@ class Difference:
 
 
 def except_all(
-    left: Warehouse, right: Warehouse, leaving_out: Iterable[str] = OF_THE_RUNS
+    left: Warehouse,
+    right: Warehouse,
+    leaving_out: Iterable[str] = OF_THE_RUNS,
+    models: Iterable[str] | None = None,
 ) -> tuple[int, list[Difference]]:
-    """Compare every model of two warehouses in SQL; return how many tables, and what differs."""
-    tables = [table for table in left.models() if table not in {*OF_THE_QUERIES, *leaving_out}]
+    """Compare models of two warehouses in SQL; return how many they are, and what differs."""
+    models = left.models() if models is None else models
+    tables = [name for name in models if name not in {*OF_THE_QUERIES, *leaving_out}]
     found = [_between(left, right, table) for table in tables]
     return len(tables), [difference for difference in found if difference.count]
 

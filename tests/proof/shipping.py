@@ -21,7 +21,10 @@ from ingestion.tables import ACCESS_LOGS, PUBLISHED_BATCHES, QUARANTINED_RECORDS
 from tests.oracle.lake import Lake, Row
 from tests.proof.visitors import DAY, SEOUL
 
-_NOTHING = ACCESS_LOGS.schema.empty_table().drop_columns(["batch_seq", "landed_at"])
+_NOTHING = pa.schema(
+    [field.with_nullable(True) for field in list(ACCESS_LOGS.schema)[:-2]]
+).empty_table()
+"""No record, without the columns that a batch stamps it with."""
 
 
 @dataclass

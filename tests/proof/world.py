@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,7 +79,6 @@ class Warehouse:
     source_zone: str = "Asia/Seoul"
     project: Path = PROJECT
     runs: int = 0
-    _columns: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def target(self) -> Path:
@@ -140,6 +139,11 @@ class Warehouse:
         return sorted(
             node["alias"] for node in manifest["nodes"].values() if node["resource_type"] == "model"
         )
+
+    def built(self) -> set[str]:
+        """Return the names of the tables and views that there are."""
+        pages = self.world.glue.get_paginator("get_tables").paginate(DatabaseName=self.schema)
+        return {table["Name"] for page in pages for table in page["TableList"]}
 
     def columns(self, table: str) -> list[str]:
         """Return a table's columns as the catalogue has them."""
