@@ -68,32 +68,16 @@ endpoints_named as (
 
 ),
 
+{# A window rather than a second grouping: Athena reads raw again for each mention of a CTE. #}
 minutes_counted as (
 
     select
-        metric_date,
-        route,
-        method,
-        minute_at,
-        count(*) as request_count
+        *,
+        count(*) over (
+            partition by metric_date, route, method, minute_at
+        ) as minute_request_count
 
     from endpoints_named
-
-    group by 1, 2, 3, 4
-
-),
-
-peaks_found as (
-
-    select
-        metric_date,
-        route,
-        method,
-        max(request_count) as peak_minute_request_count
-
-    from minutes_counted
-
-    group by 1, 2, 3
 
 ),
 
@@ -110,9 +94,10 @@ endpoints_counted as (
         count_if(level_name = 'WARNING') as warning_count,
         count(latency_ms) as latency_count,
         array_sort(array_agg(latency_ms) filter (where latency_ms is not null)) as latencies_ms,
-        min(url) as sample_url
+        min(url) as sample_url,
+        max(minute_request_count) as peak_minute_request_count
 
-    from endpoints_named
+    from minutes_counted
 
     group by 1, 2, 3
 
@@ -159,7 +144,7 @@ rates_computed as (
         least(1e0, intervals_centred.centre + intervals_centred.half_width) as error_rate_high,
         intervals_centred.n / intervals_centred.day_request_count as share_of_requests,
         intervals_centred.n / intervals_centred.user_count as requests_per_user,
-        cast(peaks_found.peak_minute_request_count as double) / 60 as peak_minute_rps,
+        cast(intervals_centred.peak_minute_request_count as double) / 60 as peak_minute_rps,
         intervals_centred.latency_count,
         cast(intervals_centred.latency_count as double) / intervals_centred.request_count
             as latency_coverage,
@@ -192,12 +177,6 @@ rates_computed as (
         cast(batches.landed_at as timestamp(6)) as as_of
 
     from intervals_centred
-    inner join
-        peaks_found
-        on
-            intervals_centred.metric_date = peaks_found.metric_date
-            and intervals_centred.route = peaks_found.route
-            and intervals_centred.method = peaks_found.method
     inner join dates on intervals_centred.metric_date = dates.metric_date
     left join batches on dates.day_batch_seq = batches.batch_seq
 

@@ -80,51 +80,17 @@ steps_numbered as (
 ),
 
 {# A scope is what a user has to get through within: a session, a day, or a day's first view and the
-   week from that day on. #}
-steps_scoped as (
+   week from that day on. So a view begins one week, and what follows lies in seven. One row per
+   event first, because Athena reads a table again for each mention of a CTE. #}
+scopes_found as (
 
     select
-        sessions.session_date as metric_date,
-        'session' as scope,
         steps_numbered.user_id,
+        steps_numbered.activity,
+        steps_numbered.occurred_at,
+        steps_numbered.event_number,
         sessions.session_id,
-        steps_numbered.activity,
-        steps_numbered.occurred_at,
-        steps_numbered.event_number
-
-    from steps_numbered
-    inner join
-        sessions
-        on
-            steps_numbered.user_id = sessions.user_id
-            and steps_numbered.occurred_at between sessions.started_at and sessions.ended_at
-
-    union all
-
-    select
-        event_date as metric_date,
-        'day' as scope,
-        user_id,
-        '' as session_id,
-        activity,
-        occurred_at,
-        event_number
-
-    from steps_numbered
-
-    union all
-
-    select
-        first_dates.metric_date,
-        'week' as scope,
-        steps_numbered.user_id,
-        '' as session_id,
-        steps_numbered.activity,
-        steps_numbered.occurred_at,
-        steps_numbered.event_number
-
-    from steps_numbered
-    cross join unnest(
+        array[sessions.session_date, steps_numbered.event_date] as own_dates,
         sequence(
             date_add(
                 'day',
@@ -133,8 +99,36 @@ steps_scoped as (
             ),
             steps_numbered.event_date,
             interval '1' day
-        )
-    ) as first_dates (metric_date)
+        ) as week_dates
+
+    from steps_numbered
+    left join
+        sessions
+        on
+            steps_numbered.user_id = sessions.user_id
+            and steps_numbered.occurred_at between sessions.started_at and sessions.ended_at
+
+),
+
+steps_scoped as (
+
+    select
+        scopes.metric_date,
+        scopes.scope,
+        scopes_found.user_id,
+        case when scopes.scope = 'session' then scopes_found.session_id else '' end as session_id,
+        scopes_found.activity,
+        scopes_found.occurred_at,
+        scopes_found.event_number
+
+    from scopes_found
+    cross join
+        unnest(
+            array['session', 'day'] || repeat('week', cardinality(scopes_found.week_dates)),
+            scopes_found.own_dates || scopes_found.week_dates
+        ) as scopes (scope, metric_date)
+
+    where scopes.metric_date is not null and {{ in_dates('scopes.metric_date', dirty) }}
 
 ),
 
@@ -147,8 +141,6 @@ views_found as (
         ) as view_number
 
     from steps_scoped
-
-    where {{ in_dates('metric_date', dirty) }}
 
 ),
 
