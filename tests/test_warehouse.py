@@ -83,7 +83,7 @@ def told(world: World) -> dict[str, Step]:
     # Midnight of 8 February in Seoul is not quite 48 hours ago, and then exactly 48.
     refused = rejects(3, 500, "2024-01-25")
     publish(1, first[:900], refused, landed_at="2024-02-09T14:59:59.999", version="0.1")
-    steps["one batch"] = world.tell(("build",))
+    steps["one batch"] = world.tell(("run",))
     again = {"2024-02-01": 40}
     refused = rejects(2, None, "2024-02-01")
     publish(2, [*first[900:], *skipped], refused, again, landed_at="2024-02-09T15:00:00.000")
@@ -100,7 +100,8 @@ def told(world: World) -> dict[str, Step]:
     steps["a partial run"] = world.tell(partial_run, without_unit_tests)
     publish(7, fifth[2:], landed_at="2024-03-22T00:00:00.000", supersedes=[5])
     steps["a user erased"] = world.tell(("run",))
-    steps["full refresh"] = world.tell(("run", "--full-refresh"))
+    unit_tests = ("test", "--select", "test_type:unit")
+    steps["full refresh"] = world.tell(("run", "--full-refresh"), unit_tests)
     return steps
 
 
