@@ -1,25 +1,30 @@
-"""The whole site: on a lake in memory, and through S3 and Athena as readers have them."""
+"""The whole site on a lake in memory; tests/test_cookbook.py builds it through S3 and Athena."""
 
 import json
 import re
-import urllib.request
+from contextlib import nullcontext
 
 import pytest
 
 import dashboard
 import dashboard.builder as building
 import expectations.docs
+from dashboard.athena import Reply
 from expectations import results
 from expectations.validation import judge
 from ingestion.errors import ContractError
 from ingestion.lake import Lake
 from tests.dashboard.numbers import numbers
-from tests.expectations.marts_rows import clean, place
 from tests.ingestion.lakes import MemoryLake
 
 PAGES = {
     "site/index.html",
     "site/metrics.html",
+    "site/usage.html",
+    "site/days.html",
+    "site/answers.html",
+    "site/costs.html",
+    "site/style.css",
     "site/summary.json",
     "site/data_docs/index.html",
     "site/data_docs/docs_style.css",
@@ -41,6 +46,13 @@ class RememberingLake(MemoryLake):
         super().put(key, body)
         self.written.append(key)
         self.content_types[key] = content_type
+
+
+class Recited:
+    """Stands in Athena's place: every question has the same answer."""
+
+    def ask(self, name: str, query: str) -> Reply:
+        return Reply(["dau"], [{"dau": 7}], 100, 0.1)
 
 
 def store_a_validation(lake: Lake) -> None:
@@ -66,6 +78,15 @@ def store_run_results(lake: Lake) -> None:
 @pytest.fixture
 def target(tmp_path):
     (tmp_path / "static_index.html").write_text("<p>dbt docs</p>")
+    analysis = {
+        "resource_type": "analysis",
+        "name": "01_how_many",
+        "description": "How many? Seven, \nas ever.\n",
+        "compiled_code": "\nselect 7 as dau\n",
+        "config": {"meta": {"owner": "us"}},
+    }
+    nodes = {"analysis.d.01": analysis, "model.d.a": {"resource_type": "model"}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes}))
     return tmp_path
 
 
@@ -74,7 +95,8 @@ def lake(monkeypatch):
     lake = RememberingLake()
     for module in (building, expectations.docs):
         monkeypatch.setattr(module, "Lake", lake)
-    monkeypatch.setattr(building.warehouse, "read", lambda settings: numbers(3))
+    monkeypatch.setattr(building.athena, "connected", lambda settings: nullcontext(Recited()))
+    monkeypatch.setattr(building.warehouse, "read", lambda settings, athena: numbers(3))
     store_a_validation(lake)
     store_run_results(lake)
     lake.written.clear()
@@ -88,6 +110,7 @@ def test_site_has_its_parts_with_types_that_a_browser_shows(lake, target, make_s
     assert set(lake.written) == PAGES
     types = {lake.content_types[key] for key in lake.written if key.endswith(".html")}
     assert types == {"text/html; charset=utf-8"}
+    assert lake.content_types["site/style.css"] == "text/css; charset=utf-8"
     assert lake.content_types["site/data_docs/docs_style.css"] == "text/css; charset=utf-8"
     assert lake.content_types["site/data_docs/docs_script.js"] == "text/javascript; charset=utf-8"
     assert lake.content_types["site/summary.json"] == "application/json"
@@ -149,38 +172,18 @@ def test_every_link_of_the_site_leads_to_a_page(lake, target, make_settings):
             assert "/".join(parts) in lake.objects, f"{key} links {target_of_link}"
 
 
-def test_site_is_built_through_athena_and_served_by_s3(lake_settings, target):
-    place(lake_settings, clean())
-    lake = Lake(lake_settings)
-    store_a_validation(lake)
-    store_run_results(lake)
+def test_answers_are_those_of_the_analyses_that_dbt_compiled(lake, target, make_settings):
+    dashboard.build(make_settings(), target)
 
-    uri = dashboard.build(lake_settings, target)
+    page = lake.objects["site/answers.html"].decode()
+    assert "<h2>How many?</h2><p>Seven, \nas ever.</p>" in page
+    assert "select 7 as dau" in page
+    assert "Owner: us." in page
 
-    address = f"{lake_settings.aws_endpoint_url}/{lake_settings.lake_bucket}/{lake.key_of(uri)}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        index = answer.read().decode()
-    summary = json.loads(lake.get("site/summary.json") or b"")
-    del summary["as_of"]
-    assert summary == {
-        "offered": 11_000,
-        "good": 10_000,
-        "quarantined": 100,
-        "duplicate": 890,
-        "conflict": 10,
-        "replayed": 20,
-        "models": 1,
-        "tests": 0,
-        "expectations": 1,
-        "metric_date": "2026-10-09",
-        "dau": 200,
-        "wau": 400,
-        "mau": 800,
-    }
-    assert "11,000" in index
-    assert "in the tables, 20 after a replay" in index
-    assert "Fri 9 Oct 2026" in index
-    metrics = (lake.get("site/metrics.html") or b"").decode()
-    # Nine complete days of 500 requests each: the newest day is not counted.
-    assert '"request_count": 4500' in metrics or '"requests": 4500' in metrics
+
+def test_site_without_a_manifest_has_no_answers_but_is_built(lake, target, make_settings):
+    (target / "manifest.json").unlink()
+
+    dashboard.build(make_settings(), target)
+
+    assert b"dbt has compiled no analysis yet" in lake.objects["site/answers.html"]
