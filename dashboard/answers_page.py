@@ -98,12 +98,18 @@ def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     return table(heads, cells, text_columns=words + trusted)
 
 
+_COUNTED = ("user", "event", "request", "error", "session", "id")
+_HEADS = {"metric_date": "day", "arrived_date": "arrived", "week_start_date": "week of"}
+
+
 def _head(name: str) -> str:
-    for suffix in ("_count", "_date", "_bytes", "_seconds"):
-        if name.endswith(suffix) and name != f"active{suffix}":
-            name = name.removesuffix(suffix)
-            break
-    return name.replace("_", " ")
+    """Write a column's name for people: ``new_user_count`` is new users."""
+    if name in _HEADS:
+        return _HEADS[name]
+    *words, last = name.split("_")
+    if last not in ("count", "date", "bytes", "seconds") or not words:
+        return name.replace("_", " ")
+    return " ".join(words) + ("s" if last == "count" and words[-1] in _COUNTED else "")
 
 
 def cell(name: str, value: object) -> str:

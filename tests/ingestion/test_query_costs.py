@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.session
 import pyarrow.parquet as pq
 import pytest
 
@@ -182,6 +183,28 @@ def test_names_are_read_from_the_first_or_last_line_and_nothing_else(query, name
     assert names.items() <= query_costs.comment_of(query).items()
     if not names:
         assert query_costs.comment_of(query) == {}
+
+
+def test_fields_and_page_size_are_those_of_athenas_own_api():
+    athena = botocore.session.get_session().get_service_model("athena")
+    asked = athena.operation_model("BatchGetQueryExecution")
+    found = asked.output_shape.members["QueryExecutions"].member.members
+
+    assert {"QueryExecutionId", "Query", "WorkGroup", "StatementType", "SubstatementType"} <= set(
+        found
+    )
+    assert "Database" in found["QueryExecutionContext"].members
+    assert {"State", "SubmissionDateTime"} <= set(found["Status"].members)
+    assert {
+        "DataScannedInBytes",
+        "EngineExecutionTimeInMillis",
+        "QueryQueueTimeInMillis",
+    } <= set(found["Statistics"].members)
+    states = set(found["Status"].members["State"].enum)
+    assert states - query_costs._ENDED == {"QUEUED", "RUNNING"}
+    listed = athena.operation_model("ListQueryExecutions").input_shape.members["MaxResults"]
+    taken = asked.input_shape.members["QueryExecutionIds"]
+    assert query_costs.PAGE_SIZE == listed.metadata["max"] == taken.metadata["max"]
 
 
 def test_unknown_work_group_is_said_in_one_sentence(lake_settings: Settings):
