@@ -30,7 +30,7 @@ _KINDS = (
 _MODELS_SHOWN = 15
 _STATE = (
     '<p class="trust">Final for days before the newest; today still grows. Landed from Athena\'s '
-    "own history after each run, shown from the next run on.</p>"
+    "own history after the models of each run.</p>"
 )
 
 

@@ -175,7 +175,7 @@ with runs as (
         sum(scanned_bytes) as scanned_bytes, sum(execution_seconds) as execution_seconds,
         max(submitted_at) as last_submitted_at
     from stg_query_costs
-    where target_schema = '{schema}' and query_date between date '{first}' and date '{last}'
+    where target_schema = '{schema}' and source_date between '{first}' and '{last}'
         and node_id like 'model.%'
     group by 1, 2
 ),

@@ -79,7 +79,6 @@ def asked(local_aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         warehouse.dbt("run")
         query_costs.collect(settings)
         history = executions(settings)
-        warehouse.dbt("run", "--select", "metrics_query_cost_daily")
         warehouse.dbt("compile", "--select", "resource_type:analysis")
         (folder / "target" / "static_index.html").write_text("<p>dbt docs</p>")
         with athena.connected(settings) as connection:

@@ -6,12 +6,13 @@ source as (
 
 ),
 
-{# A collector that was killed leaves days that the next one lands again. #}
+{# A collector that was killed leaves days that the next one lands again. By dt, too, though an id
+   has one: so that a reader's days prune the partitions. #}
 landings_numbered as (
 
     select
         *,
-        row_number() over (partition by query_id order by submitted_at) as landing_number
+        row_number() over (partition by dt, query_id order by submitted_at) as landing_number
 
     from source
 
@@ -26,6 +27,7 @@ renamed as (
         coalesce(node_id, '(none)') as node_id,
 
         ---------- strings
+        dt as source_date,
         work_group,
         coalesce(target_schema, '(none)') as target_schema,
         statement_type,

@@ -1,4 +1,5 @@
-{{ config(materialized='table', ha=true) }}
+{# A view: what a run cost is landed after its models, and is to be seen without another run. #}
+{{ config(materialized='view') }}
 
 with
 
