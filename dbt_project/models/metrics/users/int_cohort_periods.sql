@@ -36,46 +36,32 @@ cohorts_sized as (
 
 ),
 
+curves as (
+
+    select * from (
+        values ('day', 'day', 1, 28), ('day', 'week', 7, 4), ('week', 'week', 7, 8)
+    ) as curves (cohort_grain, period_grain, day_count, period_count)
+
+),
+
 cohorts_listed as (
 
     select
-        'day' as cohort_grain,
-        'day' as period_grain,
-        1 as day_count,
-        28 as period_count,
-        cohort_date,
-        new_user_count as cohort_size,
-        as_of_batch_seq
+        curves.cohort_grain,
+        curves.period_grain,
+        curves.day_count,
+        curves.period_count,
+        cohorts_sized.cohort_date,
+        case
+            when curves.cohort_grain = 'week' then cohorts_sized.new_user_count_of_week
+            else cohorts_sized.new_user_count
+        end as cohort_size,
+        cohorts_sized.as_of_batch_seq
 
     from cohorts_sized
+    cross join curves
 
-    union all
-
-    select
-        'day' as cohort_grain,
-        'week' as period_grain,
-        7 as day_count,
-        4 as period_count,
-        cohort_date,
-        new_user_count as cohort_size,
-        as_of_batch_seq
-
-    from cohorts_sized
-
-    union all
-
-    select
-        'week' as cohort_grain,
-        'week' as period_grain,
-        7 as day_count,
-        8 as period_count,
-        cohort_date,
-        new_user_count_of_week as cohort_size,
-        as_of_batch_seq
-
-    from cohorts_sized
-
-    where day_of_week(cohort_date) = 1
+    where curves.cohort_grain = 'day' or day_of_week(cohorts_sized.cohort_date) = 1
 
 ),
 

@@ -34,50 +34,39 @@ windows_judged as (
 
 ),
 
+kinds as (
+
+    select * from (
+        values ('day', 1), ('week', 7), ('28d', 28)
+    ) as kinds (period, day_count)
+
+),
+
 {# A week has a row once its Sunday is a date of history; the other two roll from date to date. #}
 periods_listed as (
 
     select
-        'day' as period,
-        1 as day_count,
-        metric_date as period_end_date,
-        day_number,
-        new_user_count,
-        is_final,
-        completeness_pct,
-        last_56_days_batch_seq
+        kinds.period,
+        kinds.day_count,
+        windows_judged.metric_date as period_end_date,
+        windows_judged.day_number,
+        case kinds.period
+            when 'day' then windows_judged.new_user_count
+            when 'week' then windows_judged.new_user_count_7
+            else windows_judged.new_user_count_28
+        end as new_user_count,
+        windows_judged.is_final,
+        case kinds.period
+            when 'day' then windows_judged.completeness_pct
+            when 'week' then windows_judged.completeness_pct_7
+            else windows_judged.completeness_pct_28
+        end as completeness_pct,
+        windows_judged.last_56_days_batch_seq
 
     from windows_judged
+    cross join kinds
 
-    union all
-
-    select
-        'week' as period,
-        7 as day_count,
-        metric_date as period_end_date,
-        day_number,
-        new_user_count_7 as new_user_count,
-        is_final,
-        completeness_pct_7 as completeness_pct,
-        last_56_days_batch_seq
-
-    from windows_judged
-
-    where day_of_week(metric_date) = 7
-
-    union all
-
-    select
-        '28d' as period,
-        28 as day_count,
-        metric_date as period_end_date,
-        day_number,
-        new_user_count_28 as new_user_count,
-        is_final,
-        completeness_pct_28 as completeness_pct,
-        last_56_days_batch_seq
-
-    from windows_judged
+    where kinds.period <> 'week' or day_of_week(windows_judged.metric_date) = 7
 
 ),
 

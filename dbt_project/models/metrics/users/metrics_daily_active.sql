@@ -74,18 +74,37 @@ user_days_counted as (
 
 ),
 
-daus_summed as (
+{# A date counts for itself, and in the mean of the 28 days that end on it or after it. #}
+dates_carried_forward as (
 
     select
-        dates.metric_date,
-        sum(user_days_counted.dau) as dau_sum
+        user_days_counted.dau,
+        user_days_counted.event_count,
+        user_days_counted.active_event_count,
+        windows.metric_date,
+        windows.metric_date = user_days_counted.event_date as is_own_date
 
-    from dates
-    inner join
-        user_days_counted
-        on
-            user_days_counted.event_date
-            between date_add('day', -27, dates.metric_date) and dates.metric_date
+    from user_days_counted
+    cross join unnest(
+        sequence(
+            user_days_counted.event_date,
+            date_add('day', 27, user_days_counted.event_date),
+            interval '1' day
+        )
+    ) as windows (metric_date)
+
+),
+
+dates_summed as (
+
+    select
+        metric_date,
+        sum(dau) as dau_sum,
+        sum(case when is_own_date then dau end) as dau,
+        sum(case when is_own_date then event_count end) as event_count,
+        sum(case when is_own_date then active_event_count end) as active_event_count
+
+    from dates_carried_forward
 
     group by 1
 
@@ -137,13 +156,13 @@ empty_dates_filled as (
 
     select
         dates.metric_date,
-        coalesce(user_days_counted.dau, 0) as dau,
+        coalesce(dates_summed.dau, 0) as dau,
         coalesce(windows_counted.wau, 0) as wau,
         coalesce(windows_counted.mau, 0) as mau,
-        coalesce(daus_summed.dau_sum, 0) as dau_sum,
+        coalesce(dates_summed.dau_sum, 0) as dau_sum,
         dates.new_user_count,
-        coalesce(user_days_counted.event_count, 0) as event_count,
-        coalesce(user_days_counted.active_event_count, 0) as active_event_count,
+        coalesce(dates_summed.event_count, 0) as event_count,
+        coalesce(dates_summed.active_event_count, 0) as active_event_count,
         coalesce(sessions_ranked.session_count, 0) as session_count,
         coalesce(sessions_ranked.bounce_count, 0) as bounce_count,
         sessions_ranked.session_p50_seconds,
@@ -155,9 +174,8 @@ empty_dates_filled as (
         greatest(dates.sessions_batch_seq, dates.last_28_days_batch_seq) as as_of_batch_seq
 
     from dates
-    left join user_days_counted on dates.metric_date = user_days_counted.event_date
+    left join dates_summed on dates.metric_date = dates_summed.metric_date
     left join windows_counted on dates.metric_date = windows_counted.metric_date
-    left join daus_summed on dates.metric_date = daus_summed.metric_date
     left join sessions_ranked on dates.metric_date = sessions_ranked.session_date
 
 ),

@@ -54,18 +54,6 @@ users_counted as (
 
 ),
 
-users_totalled as (
-
-    select
-        metric_date,
-        sum(user_count) as mau
-
-    from users_counted
-
-    group by 1
-
-),
-
 {# A curve has a point for each number of days, for nobody, too. #}
 points_listed as (
 
@@ -78,25 +66,11 @@ points_listed as (
 
 ),
 
-shares_computed as (
+points_filled as (
 
     select
-        points_listed.metric_date,
-        points_listed.active_day_count,
-        case
-            when points_listed.active_day_count >= 21 then 'core'
-            when points_listed.active_day_count >= 14 then 'regular'
-            when points_listed.active_day_count >= 7 then 'casual'
-            else 'infrequent'
-        end as segment,
-        coalesce(users_counted.user_count, 0) as user_count,
-        cast(coalesce(users_counted.user_count, 0) as double) / users_totalled.mau
-            as share_of_users,
-        points_listed.is_mau_complete as is_complete,
-        points_listed.is_final,
-        points_listed.completeness_pct,
-        points_listed.last_28_days_batch_seq as as_of_batch_seq,
-        cast(batches.landed_at as timestamp(6)) as as_of
+        points_listed.*,
+        coalesce(users_counted.user_count, 0) as user_count
 
     from points_listed
     left join
@@ -104,8 +78,34 @@ shares_computed as (
         on
             points_listed.metric_date = users_counted.metric_date
             and points_listed.active_day_count = users_counted.active_day_count
-    left join users_totalled on points_listed.metric_date = users_totalled.metric_date
-    left join batches on points_listed.last_28_days_batch_seq = batches.batch_seq
+
+),
+
+{# All points of a date together are mau; adding them up reads the windows once. #}
+shares_computed as (
+
+    select
+        points_filled.metric_date,
+        points_filled.active_day_count,
+        case
+            when points_filled.active_day_count >= 21 then 'core'
+            when points_filled.active_day_count >= 14 then 'regular'
+            when points_filled.active_day_count >= 7 then 'casual'
+            else 'infrequent'
+        end as segment,
+        points_filled.user_count,
+        cast(points_filled.user_count as double)
+        / nullif(
+            sum(points_filled.user_count) over (partition by points_filled.metric_date), 0
+        ) as share_of_users,
+        points_filled.is_mau_complete as is_complete,
+        points_filled.is_final,
+        points_filled.completeness_pct,
+        points_filled.last_28_days_batch_seq as as_of_batch_seq,
+        cast(batches.landed_at as timestamp(6)) as as_of
+
+    from points_filled
+    left join batches on points_filled.last_28_days_batch_seq = batches.batch_seq
 
 )
 

@@ -51,93 +51,108 @@ user_days as (
 
 ),
 
-active_days as (
+kinds as (
+
+    select * from (
+        values ('day', 1), ('week', 7), ('28d', 28)
+    ) as kinds (period, day_count)
+
+),
+
+{# The first period of each kind that an active day falls into: weeks end on their Sunday. #}
+active_days_placed as (
+
+    select
+        user_days.user_id,
+        user_days.event_date,
+        kinds.period,
+        kinds.day_count,
+        case
+            when kinds.period = 'week'
+                then date_add('day', 7 - day_of_week(user_days.event_date), user_days.event_date)
+            else user_days.event_date
+        end as first_period_end_date
+
+    from user_days
+    cross join kinds
+
+    where user_days.is_active
+
+),
+
+{# It keeps its user in the rolling periods of the 27 days after, too. #}
+active_days_reaching as (
+
+    select
+        *,
+        case
+            when period = '28d' then date_add('day', 27, first_period_end_date)
+            else first_period_end_date
+        end as last_period_end_date,
+        lead(first_period_end_date) over (
+            partition by user_id, period order by event_date
+        ) as next_period_end_date
+
+    from active_days_placed
+
+),
+
+{# From where the user's next active day takes over it stops, so that a user is once in a period. #}
+active_days_shortened as (
 
     select
         user_id,
-        event_date,
-        least(
-            date_add('day', 27, event_date),
-            coalesce(
-                date_add(
-                    'day', -1, lead(event_date) over (partition by user_id order by event_date)
-                ),
-                date_add('day', 27, event_date)
-            )
-        ) as last_carried_date
+        period,
+        day_count,
+        first_period_end_date,
+        coalesce(
+            least(last_period_end_date, date_add('day', -1, next_period_end_date)),
+            last_period_end_date
+        ) as last_period_end_date
 
-    from user_days
-
-    where is_active
+    from active_days_reaching
 
 ),
 
-{# Once per user and period. A day carries its user through the 28-day periods until the user's next
-   active day does. #}
+active_days_carrying as (
+
+    select * from active_days_shortened
+    where first_period_end_date <= last_period_end_date
+
+),
+
 users_active as (
 
     select
-        'day' as period,
-        event_date as period_end_date,
-        user_id
+        active_days_carrying.user_id,
+        active_days_carrying.period,
+        active_days_carrying.day_count,
+        periods_reached.period_end_date
 
-    from active_days
-
-    union all
-
-    select distinct
-        'week' as period,
-        date_add('day', 7 - day_of_week(event_date), event_date) as period_end_date,
-        user_id
-
-    from active_days
-
-    union all
-
-    select
-        '28d' as period,
-        carried_dates.period_end_date,
-        active_days.user_id
-
-    from active_days
+    from active_days_carrying
     cross join unnest(
-        sequence(active_days.event_date, active_days.last_carried_date, interval '1' day)
-    ) as carried_dates (period_end_date)
+        sequence(
+            active_days_carrying.first_period_end_date,
+            active_days_carrying.last_period_end_date,
+            interval '1' day
+        )
+    ) as periods_reached (period_end_date)
 
 ),
 
-{# Each user once in the period that was active, and once as what the next one looks back on. #}
+{# Each user in the period itself, and in the next one, which looks back on it. #}
 users_placed as (
 
     select
-        periods.period,
-        periods.period_end_date,
         users_active.user_id,
-        1 as active_user_count,
-        0 as prior_active_user_count
+        users_active.period,
+        looks.periods_back,
+        date_add(
+            'day', looks.periods_back * users_active.day_count, users_active.period_end_date
+        ) as period_end_date
 
-    from periods
-    inner join
-        users_active
-        on
-            periods.period = users_active.period
-            and periods.period_end_date = users_active.period_end_date
-
-    union all
-
-    select
-        periods.period,
-        periods.period_end_date,
-        users_active.user_id,
-        0 as active_user_count,
-        1 as prior_active_user_count
-
-    from periods
-    inner join
-        users_active
-        on
-            periods.period = users_active.period
-            and periods.prior_period_end_date = users_active.period_end_date
+    from users_active
+    cross join unnest(array[0, 1]) as looks (periods_back)
 
 ),
 
@@ -147,10 +162,12 @@ users_compared as (
         period,
         period_end_date,
         user_id,
-        sum(active_user_count) as active_user_count,
-        sum(prior_active_user_count) as prior_active_user_count
+        count_if(periods_back = 0) as active_user_count,
+        count_if(periods_back = 1) as prior_active_user_count
 
     from users_placed
+
+    where {{ in_dates('period_end_date', dirty) }}
 
     group by 1, 2, 3
 

@@ -65,65 +65,54 @@ user_days as (
 
 ),
 
-days_since_cohort_counted as (
+curves as (
+
+    select * from (
+        values ('day', 'day', 1, 28), ('day', 'week', 7, 4), ('week', 'week', 7, 8)
+    ) as curves (cohort_grain, period_grain, day_count, period_count)
+
+),
+
+users_listed as (
 
     select
         users.user_id,
-        users.first_active_date as cohort_date,
-        date_add('day', 1 - day_of_week(users.first_active_date), users.first_active_date)
-            as cohort_week_date,
-        date_diff('day', users.first_active_date, user_days.event_date) as day_number,
-        date_diff(
-            'day',
-            date_add('day', 1 - day_of_week(users.first_active_date), users.first_active_date),
-            user_days.event_date
-        ) as day_number_of_week
+        curves.cohort_grain,
+        curves.period_grain,
+        curves.day_count,
+        curves.period_count,
+        case
+            when curves.cohort_grain = 'week'
+                then
+                    date_add(
+                        'day', 1 - day_of_week(users.first_active_date), users.first_active_date
+                    )
+            else users.first_active_date
+        end as cohort_date
 
     from users
-    inner join user_days on users.user_id = user_days.user_id
-
-    where user_days.is_active and user_days.event_date >= users.first_active_date
+    cross join curves
 
 ),
 
 users_active as (
 
-    select
-        'day' as cohort_grain,
-        'day' as period_grain,
-        cohort_date,
-        user_id,
-        day_number as period_number
-
-    from days_since_cohort_counted
-
-    where day_number < 28
-
-    union all
-
     select distinct
-        'day' as cohort_grain,
-        'week' as period_grain,
-        cohort_date,
-        user_id,
-        day_number / 7 as period_number
+        users_listed.cohort_grain,
+        users_listed.period_grain,
+        users_listed.cohort_date,
+        users_listed.user_id,
+        date_diff('day', users_listed.cohort_date, user_days.event_date)
+        / users_listed.day_count as period_number
 
-    from days_since_cohort_counted
+    from users_listed
+    inner join user_days on users_listed.user_id = user_days.user_id
 
-    where day_number < 28
-
-    union all
-
-    select distinct
-        'week' as cohort_grain,
-        'week' as period_grain,
-        cohort_week_date as cohort_date,
-        user_id,
-        day_number_of_week / 7 as period_number
-
-    from days_since_cohort_counted
-
-    where day_number_of_week < 56
+    where
+        user_days.is_active
+        and user_days.event_date >= users_listed.cohort_date
+        and date_diff('day', users_listed.cohort_date, user_days.event_date)
+        < users_listed.period_count * users_listed.day_count
 
 ),
 
