@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "ingestion": ({"ingestion"}, {"pyarrow", "boto3", "botocore", "cryptography", "urllib3"}),
     "expectations": ({"expectations", "ingestion"}, {"great_expectations", "pandas", "pyarrow"}),
-    "dashboard": ({"dashboard", "expectations", "ingestion"}, {"altair", "pandas", "pyathena"}),
+    "dashboard": ({"dashboard", "expectations", "ingestion"}, {"pyathena"}),
     "dags": (
         {"ingestion", "expectations", "dashboard", "_assets", "_batches", "_dbt_results"}
         | {"_defaults"},

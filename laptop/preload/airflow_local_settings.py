@@ -14,8 +14,6 @@ HEAVY = (
     "dbt.cli.main",
     "dbt.adapters.athena",
     "great_expectations",
-    "altair",
-    "vl_convert",
     "pandas",
     "pyarrow.parquet",
     "boto3",
