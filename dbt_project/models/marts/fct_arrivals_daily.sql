@@ -12,8 +12,10 @@
         on_schema_change='fail',
     )
 }}
+{# The number of batches, too: one that leaves, replaced, need not be the newest. #}
 {% set dirty = dirty_dates('arrived_date', ref('int_arrival_dates_counted'), {
     'max(as_of_batch_seq)': 'as_of_batch_seq',
+    'max(batch_count)': 'batch_count',
 }) %}
 {# What arrived on a date may have occurred on any other: the ledger names the partitions. #}
 {% set query %}
