@@ -17,7 +17,7 @@ from typing import Any
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io import FileIO, InputFile, OutputFile
-from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
@@ -238,15 +238,31 @@ def _files(store: Store, manifest_list: str) -> tuple[DataFile, ...]:
     from pyiceberg.manifest import read_manifest_list
 
     files_io = StoreFileIO(store)
-    found = []
-    for manifest in read_manifest_list(files_io.new_input(manifest_list)):
-        for entry in manifest.fetch_manifest_entry(files_io, discard_deleted=True):
-            if entry.data_file.content != DataFileContent.DATA:
-                raise QueryError(
-                    "NOT_SUPPORTED", "Iceberg tables with delete files are not supported here"
-                )
-            found.append(entry.data_file)
-    return tuple(found)
+    return tuple(
+        file
+        for manifest in read_manifest_list(files_io.new_input(manifest_list))
+        for file in _manifest_files(files_io, manifest)
+    )
+
+
+_MANIFESTS: dict[tuple[Store, str], tuple[DataFile, ...]] = {}
+"""What manifests list: they never change, and a commit writes few of a table's anew."""
+
+
+def _manifest_files(files_io: StoreFileIO, manifest: ManifestFile) -> tuple[DataFile, ...]:
+    key = (files_io.store, manifest.manifest_path)
+    found = _MANIFESTS.get(key)
+    if found is None:
+        entries = manifest.fetch_manifest_entry(files_io, discard_deleted=True)
+        found = tuple(entry.data_file for entry in entries)
+        if any(file.content != DataFileContent.DATA for file in found):
+            raise QueryError(
+                "NOT_SUPPORTED", "Iceberg tables with delete files are not supported here"
+            )
+        if len(_MANIFESTS) >= 4096:
+            _MANIFESTS.clear()
+        _MANIFESTS[key] = found
+    return found
 
 
 def data_files(
