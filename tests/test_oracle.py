@@ -322,6 +322,37 @@ def test_a_day_is_complete_as_far_as_its_ids_came():
     assert told(day, "is_final", "completeness_pct") == (False, 100.0)
 
 
+def test_a_stamp_is_the_newest_batch_within_reach():
+    batches = Batches()
+    for seq, (text, supersedes) in enumerate(
+        [("01-01", []), ("04-20", []), ("02-15", []), ("02-15", [3])], start=1
+    ):
+        row = event(1, f"{text}T01:00:00") | {"record_id": seq}
+        batches.publish(seq, [row], supersedes=supersedes)
+    stamps = {row["metric_date"]: row for row in batches.tables()["int_dates_stamped"]}
+
+    def touched_by_4(name: str) -> tuple[date, date]:
+        days = [day for day, row in stamps.items() if row[name] == 4]
+        assert len(days) == (max(days) - min(days)).days + 1
+        return min(days), max(days)
+
+    assert len(stamps) == 111
+    assert {name: touched_by_4(name) for name in stamps[date(2024, 1, 1)] if "seq" in name} == {
+        "day_batch_seq": (date(2024, 2, 15), date(2024, 2, 15)),
+        "sessions_batch_seq": (date(2024, 2, 13), date(2024, 2, 16)),
+        "last_28_days_batch_seq": (date(2024, 2, 15), date(2024, 3, 13)),
+        "last_56_days_batch_seq": (date(2024, 2, 15), date(2024, 4, 10)),
+        "next_7_days_batch_seq": (date(2024, 2, 9), date(2024, 2, 16)),
+        "next_56_days_batch_seq": (date(2024, 1, 1), date(2024, 2, 15)),
+        "replaced_batch_seq": (date(2024, 2, 15), date(2024, 4, 20)),
+    }
+    assert stamps[date(2024, 1, 28)]["last_28_days_batch_seq"] == 1
+    assert stamps[date(2024, 1, 29)]["last_28_days_batch_seq"] == 0
+    # 56 days before 20 April, and 55.
+    assert stamps[date(2024, 2, 24)]["next_56_days_batch_seq"] == 0
+    assert stamps[date(2024, 2, 25)]["next_56_days_batch_seq"] == 2
+
+
 def test_a_changed_value_is_recorded_once_and_its_cause_is_named():
     lake = Lake()
 
