@@ -186,7 +186,9 @@ def traffic() -> list[Row]:
             extra = json.dumps({"latency_ms": (7 * n) % 20 + 0.5, "status": 200})
             records += _events(150 + n, "2024-02-02T03:00:00", [7 * n], url=url, extra_fields=extra)
     for n in range(25):  # enough requests, too few that say how long they took
-        extra = '{"latency_ms": "NaN"}' if n < 6 else '{"latency_ms": 1e3, "status": 400}'
+        extra = '{"latency_ms": 1e3, "status": 400}'
+        if n < 6:
+            extra = '{"latency_ms": "NaN"}' if n % 2 else '{"latency_ms": "Infinity"}'
         records += _events(150, "2024-02-02T03:00:00", [n], url="/silent", extra_fields=extra)
     for n, status in enumerate([400, 499, 500, 599, 399, 100]):
         extra = json.dumps({"status": status})
