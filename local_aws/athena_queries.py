@@ -184,14 +184,14 @@ class Queries:
             reason = f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}"
             end = ("FAILED", reason, (1, 200))
         run.close()
-        # Whoever sees the end sees all of it, and it is on disk.
+        # Whoever sees the end sees all of it, and it is on disk and in the log.
         done = {**body, "Statistics": _statistics(body, run, began)}
         _end(done, *end)
         self._history.save(done, live.token)
+        self._log(done, run)
         live.body = done
         live.finished.set()
         live.run = None
-        self._log(done, run)
 
     def _log(self, body: Json, run: Run) -> None:
         status, statistics = body["Status"], body["Statistics"]
