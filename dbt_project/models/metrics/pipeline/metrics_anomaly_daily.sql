@@ -119,7 +119,12 @@ values_listed as (
 
 values_settled as (
 
-    select values_listed.*
+    select
+        values_listed.*,
+        coalesce(
+            values_listed.completeness_pct >= {{ least_completeness_pct }}, true
+        ) as is_complete
+
     from values_listed
     cross join history
 
@@ -127,38 +132,24 @@ values_settled as (
 
 ),
 
-{# Each value is training for the same weekday of the eight weeks after it. #}
-trainings_carried_forward as (
+{# First pass: every value is judged by all of its training. Dates have no holes, so among equal
+   weekdays the rows before are the weeks before. #}
+first_trainings_collected as (
 
     select
-        values_settled.metric,
-        values_settled.dimension,
-        values_settled.metric_date as training_date,
-        values_settled.value,
-        date_add('day', 7 * weeks.weeks_after, values_settled.metric_date) as metric_date
+        *,
+        array_sort(
+            filter(
+                array_agg(case when is_complete then value end) over (
+                    partition by metric, dimension, day_of_week(metric_date)
+                    order by metric_date
+                    rows between {{ weeks_in_training }} preceding and 1 preceding
+                ),
+                x -> x is not null
+            )
+        ) as first_training
 
     from values_settled
-    cross join unnest(sequence(1, {{ weeks_in_training }})) as weeks (weeks_after)
-
-    where
-        values_settled.completeness_pct is null
-        or values_settled.completeness_pct >= {{ least_completeness_pct }}
-
-),
-
-{# First pass: every value is judged by all of its training. #}
-first_trainings_sorted as (
-
-    select
-        metric,
-        dimension,
-        metric_date,
-        count(*) as training_count,
-        array_sort(array_agg(value)) as training
-
-    from trainings_carried_forward
-
-    group by 1, 2, 3
 
 ),
 
@@ -166,21 +157,19 @@ first_medians_found as (
 
     select
         *,
-        {{ median('training') }} as expected
+        {{ median('first_training') }} as first_expected
 
-    from first_trainings_sorted
+    from first_trainings_collected
 
 ),
 
 first_deviations_sorted as (
 
     select
-        metric,
-        dimension,
-        metric_date,
-        training_count,
-        expected,
-        array_sort(transform(training, x -> abs(x - expected))) as deviations
+        *,
+        array_sort(
+            transform(first_training, x -> abs(x - first_expected))
+        ) as first_deviations
 
     from first_medians_found
 
@@ -189,63 +178,53 @@ first_deviations_sorted as (
 first_spreads_found as (
 
     select
-        metric,
-        dimension,
-        metric_date,
-        training_count,
-        expected,
-        greatest({{ spread_per_deviation }} * {{ median('deviations') }}, sqrt(expected)) as spread
+        *,
+        greatest(
+            {{ spread_per_deviation }} * {{ median('first_deviations') }}, sqrt(first_expected)
+        ) as first_spread
 
     from first_deviations_sorted
 
 ),
 
-{# What is an outlier itself teaches nothing about the days after it. #}
-outliers_found as (
+outliers_marked as (
 
     select
-        values_settled.metric,
-        values_settled.dimension,
-        values_settled.metric_date
+        *,
+        coalesce(
+            cardinality(first_training) >= {{ least_training_count }}
+            and abs((value - first_expected) / nullif(first_spread, 0)) > {{ alert_score }},
+            false
+        ) as is_outlier
 
-    from values_settled
-    inner join
-        first_spreads_found
-        on
-            values_settled.metric = first_spreads_found.metric
-            and values_settled.dimension = first_spreads_found.dimension
-            and values_settled.metric_date = first_spreads_found.metric_date
-
-    where
-        first_spreads_found.training_count >= {{ least_training_count }}
-        and abs(
-            (values_settled.value - first_spreads_found.expected)
-            / nullif(first_spreads_found.spread, 0)
-        ) > {{ alert_score }}
+    from first_spreads_found
 
 ),
 
-{# Second pass: judged by what is left. #}
-trainings_sorted as (
+{# Second pass: what is an outlier itself teaches nothing about the days after it. #}
+trainings_collected as (
 
     select
-        trainings_carried_forward.metric,
-        trainings_carried_forward.dimension,
-        trainings_carried_forward.metric_date,
-        count(*) as training_count,
-        array_sort(array_agg(trainings_carried_forward.value)) as training
+        metric_date,
+        metric,
+        dimension,
+        value,
+        is_final,
+        completeness_pct,
+        as_of_batch_seq,
+        as_of,
+        array_sort(
+            filter(
+                array_agg(case when is_complete and not is_outlier then value end) over (
+                    partition by metric, dimension, day_of_week(metric_date)
+                    order by metric_date
+                    rows between {{ weeks_in_training }} preceding and 1 preceding
+                ),
+                x -> x is not null
+            )
+        ) as training
 
-    from trainings_carried_forward
-    left join
-        outliers_found
-        on
-            trainings_carried_forward.metric = outliers_found.metric
-            and trainings_carried_forward.dimension = outliers_found.dimension
-            and trainings_carried_forward.training_date = outliers_found.metric_date
-
-    where outliers_found.metric_date is null
-
-    group by 1, 2, 3
+    from outliers_marked
 
 ),
 
@@ -255,18 +234,14 @@ medians_found as (
         *,
         {{ median('training') }} as expected
 
-    from trainings_sorted
+    from trainings_collected
 
 ),
 
 deviations_sorted as (
 
     select
-        metric,
-        dimension,
-        metric_date,
-        training_count,
-        expected,
+        *,
         array_sort(transform(training, x -> abs(x - expected))) as deviations
 
     from medians_found
@@ -276,11 +251,7 @@ deviations_sorted as (
 spreads_found as (
 
     select
-        metric,
-        dimension,
-        metric_date,
-        training_count,
-        expected,
+        *,
         greatest({{ spread_per_deviation }} * {{ median('deviations') }}, sqrt(expected)) as spread
 
     from deviations_sorted
@@ -290,21 +261,13 @@ spreads_found as (
 scores_computed as (
 
     select
-        values_settled.*,
-        spreads_found.expected,
-        spreads_found.expected - {{ alert_score }} * spreads_found.spread as low,
-        spreads_found.expected + {{ alert_score }} * spreads_found.spread as high,
-        (values_settled.value - spreads_found.expected)
-        / nullif(spreads_found.spread, 0) as score,
-        coalesce(spreads_found.training_count, 0) as training_count
+        *,
+        coalesce(cardinality(training), 0) as training_count,
+        expected - {{ alert_score }} * spread as low,
+        expected + {{ alert_score }} * spread as high,
+        (value - expected) / nullif(spread, 0) as score
 
-    from values_settled
-    left join
-        spreads_found
-        on
-            values_settled.metric = spreads_found.metric
-            and values_settled.dimension = spreads_found.dimension
-            and values_settled.metric_date = spreads_found.metric_date
+    from spreads_found
 
 ),
 
