@@ -124,7 +124,8 @@ steps_scoped as (
     from scopes_found
     cross join
         unnest(
-            array['session', 'day'] || repeat('week', cardinality(scopes_found.week_dates)),
+            array['session', 'day']
+            || transform(scopes_found.week_dates, week_date -> 'week'),
             scopes_found.own_dates || scopes_found.week_dates
         ) as scopes (scope, metric_date)
 
