@@ -140,6 +140,17 @@ def test_a_query_that_was_still_running_is_landed_when_it_has_ended(
     assert sorted(ids) == sorted(f"q{n}" for n in range(1, 31))
 
 
+def test_queries_of_one_instant_that_are_listed_late_do_not_overwrite_each_other(
+    history, make_settings, monkeypatch
+):
+    lake = MemoryLake()
+    for number, minutes_ago in ((1, 20), (2, 10), (3, 12), (4, 12)):
+        history.append(execution(number, minutes_ago))
+        assert collect_into(lake, make_settings(), monkeypatch) == 1
+
+    assert sorted(row["query_id"] for row in landed(lake)) == ["q1", "q2", "q3", "q4"]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("fatal", range(1, 12))
 def test_a_killed_run_loses_nothing_and_the_next_one_completes_it(
