@@ -126,6 +126,8 @@ class HiveSource(Source):
             rows = reader.evaluate(f"SELECT i, {items} FROM ({numbered}) AS {alias}{where}")
         except QueryError:
             # A value that a filter cannot take may be one that other filters exclude.
+            if not constraints:
+                return [everything for _ in scans]
             rows = reader.evaluate(f"SELECT i FROM ({numbered}) AS {alias}{where}")
             return [{row[0] for row in rows} for _ in scans]
         return [{row[0] for row in rows if row[n]} for n in range(1, len(scans) + 1)]

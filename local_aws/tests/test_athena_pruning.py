@@ -6,6 +6,8 @@ footers of the right files.
 """
 
 import datetime
+import json
+import random
 import re
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 from local_aws.tests.athena import Athena
 from local_aws.tests.conftest import Server
+from local_aws.tests.random_queries import query
 from local_aws.tests.test_athena_tables import create_table, put_parquet
 
 DAYS = [f"2024-01-{day:02d}" for day in range(1, 7)]
@@ -356,8 +359,6 @@ def test_files_that_are_older_than_a_column_and_former_versions(lake: Lake):
     athena.run("insert into e select n, day, n from i where n between 200 and 299")
     glue = lake.server.client("glue").get_table(DatabaseName="lake", Name="e")["Table"]
     metadata = glue["Parameters"]["metadata_location"].removeprefix("s3://lake/")
-    import json
-
     body = lake.server.client("s3").get_object(Bucket="lake", Key=metadata)["Body"].read()
     first = json.loads(body)["snapshots"][0]["snapshot-id"]
     athena.run("delete from e where day = date '2024-01-01'")
@@ -409,3 +410,17 @@ def test_a_view_or_a_table_without_data_scans_nothing_when_it_is_made(lake: Lake
 
     assert view["Statistics"]["DataScannedInBytes"] == 0
     assert table["Statistics"]["DataScannedInBytes"] == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_queries_give_the_rows_of_an_unpruned_copy(lake: Lake, seed: int):
+    chance = random.Random(seed)
+    pruned = 0
+    for _ in range(15):
+        sql = query(chance)
+        rows, paths, _ = lake.run(sql.format(h="h", i="i"))
+        expected, _, _ = lake.run(sql.format(h="u", i="x"))
+        assert rows == expected, sql
+        pruned += len(paths) < len(ALL)
+
+    assert pruned
