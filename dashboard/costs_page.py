@@ -6,6 +6,7 @@ from dashboard.charts import amount
 from dashboard.cookbook import Answer
 from dashboard.page import (
     day,
+    decimal,
     empty,
     escape,
     folded,
@@ -139,7 +140,7 @@ def _over_time(costs: list[Row]) -> str:
         )
         for title, column, spell in (
             ("Bytes read per day", "scanned_bytes", size),
-            ("Engine time per day", "execution_seconds", seconds),
+            ("Engine time per day", "execution_seconds", lambda value: f"{decimal(value)} s"),
         )
     ]
     rows = [

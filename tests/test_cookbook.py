@@ -6,6 +6,7 @@ the records, by loops over them and without SQL.
 
 import json
 import re
+import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -339,9 +340,13 @@ def test_costs_are_those_of_athenas_own_history(asked: Asked):
 
 
 def test_site_shows_every_answer_but_nobodys_pseudonym(asked: Asked):
-    dashboard.build(asked.settings, asked.target)
+    uri = dashboard.build(asked.settings, asked.target)
 
-    lake = Lake(asked.settings)
+    lake, settings = Lake(asked.settings), asked.settings
+    for key, kind in ((lake.key_of(uri), "text/html"), ("site/style.css", "text/css")):
+        address = f"{settings.aws_endpoint_url}/{settings.lake_bucket}/{key}"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
     page = (lake.get("site/answers.html") or b"").decode()
     costs = (lake.get("site/costs.html") or b"").decode()
     days = (lake.get("site/days.html") or b"").decode()
