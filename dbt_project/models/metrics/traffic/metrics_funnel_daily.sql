@@ -89,7 +89,7 @@ scopes_found as (
         steps_numbered.activity,
         steps_numbered.occurred_at,
         steps_numbered.event_number,
-        sessions.session_id,
+        sessions.start_record_id,
         array[sessions.session_date, steps_numbered.event_date] as own_dates,
         sequence(
             date_add(
@@ -116,7 +116,8 @@ steps_scoped as (
         scopes.metric_date,
         scopes.scope,
         scopes_found.user_id,
-        case when scopes.scope = 'session' then scopes_found.session_id else '' end as session_id,
+        case when scopes.scope = 'session' then scopes_found.start_record_id end
+            as start_record_id,
         scopes_found.activity,
         scopes_found.occurred_at,
         scopes_found.event_number
@@ -138,7 +139,7 @@ views_found as (
     select
         *,
         min(case when activity = 'view' then event_number end) over (
-            partition by metric_date, scope, user_id, session_id
+            partition by metric_date, scope, user_id, start_record_id
         ) as view_number
 
     from steps_scoped
@@ -150,7 +151,7 @@ carts_found as (
     select
         *,
         min(case when activity = 'cart' and event_number > view_number then event_number end) over (
-            partition by metric_date, scope, user_id, session_id
+            partition by metric_date, scope, user_id, start_record_id
         ) as cart_number
 
     from views_found
@@ -165,7 +166,7 @@ purchases_found as (
         *,
         min(
             case when activity = 'purchase' and event_number > cart_number then event_number end
-        ) over (partition by metric_date, scope, user_id, session_id) as purchase_number
+        ) over (partition by metric_date, scope, user_id, start_record_id) as purchase_number
 
     from carts_found
 
@@ -177,7 +178,7 @@ ways_timed as (
         metric_date,
         scope,
         user_id,
-        session_id,
+        start_record_id,
         min(case when event_number = view_number then occurred_at end) as viewed_at,
         min(case when event_number = cart_number then occurred_at end) as carted_at,
         min(case when event_number = purchase_number then occurred_at end) as purchased_at
