@@ -26,6 +26,8 @@ class Table:
     description: str
     partition: str | None = None
     """A column that lives in the path only: a day, projected, so no partition is ever added."""
+    first_day: str = FIRST_EVENT_DAY
+    """Where the projection begins: every day of it is a listing for a query without a day."""
     personal_columns: tuple[str, ...] = ()
     """Columns that stand for a person, even if only by pseudonym."""
 
@@ -185,6 +187,7 @@ QUERY_COSTS = Table(
     format="parquet",
     description="One row per query that Athena ended, from its own history; never its text.",
     partition="dt",
+    first_day="NOW-400DAYS",  # a year and a month of costs; older ones stay in the bucket
 )
 
 TABLES = (ACCESS_LOGS, QUARANTINED_RECORDS, PUBLISHED_BATCHES, QUERY_COSTS)
@@ -238,7 +241,7 @@ def glue_input(table: Table, bucket: str) -> dict[str, Any]:
             "projection.enabled": "true",
             f"projection.{table.partition}.type": "date",
             f"projection.{table.partition}.format": "yyyy-MM-dd",
-            f"projection.{table.partition}.range": f"{FIRST_EVENT_DAY},NOW+2DAYS",
+            f"projection.{table.partition}.range": f"{table.first_day},NOW+2DAYS",
             "storage.location.template": f"{location}{table.partition}=${{{table.partition}}}/",
         }
     return {

@@ -1,6 +1,6 @@
 import pytest
 
-from ingestion.tables import ACCESS_LOGS, PUBLISHED_BATCHES, TABLES, glue_input
+from ingestion.tables import ACCESS_LOGS, PUBLISHED_BATCHES, QUERY_COSTS, TABLES, glue_input
 
 CONTRACT = {
     "access_logs": (
@@ -50,6 +50,12 @@ def test_raw_days_are_projected():
     assert (
         wanted["Parameters"]["storage.location.template"] == "s3://lake/raw/access_logs/dt=${dt}/"
     )
+
+
+def test_costs_are_projected_for_a_year_and_a_month():
+    wanted = glue_input(QUERY_COSTS, "lake")
+
+    assert wanted["Parameters"]["projection.dt.range"] == "NOW-400DAYS,NOW+2DAYS"
 
 
 def test_markers_are_read_as_json():
