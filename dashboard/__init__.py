@@ -1,4 +1,4 @@
-"""The static site that people open: metrics, data docs, dbt docs, one index. Only reads."""
+"""The static site that people open: numbers, answers, costs, docs, one index. Only reads."""
 
 from dashboard.builder import build
 
