@@ -62,6 +62,7 @@ def run(scale: float, report: Report) -> Figures:
         with figures.step("nothing new"):
             fixed = measured.run()
         _show(report, "nothing new, which is dbt's fixed cost", fixed)
+        # 1 July, the worst case: two months' partitions hold what it touches.
         for name, day in (("a day in the middle", DAYS // 2), ("the last day", DAYS - 1)):
             shipper.ship(Batch(good=_late_record(shipper, day)))
             with figures.step(f"one late record on {name}"):
