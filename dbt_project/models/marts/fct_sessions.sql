@@ -5,7 +5,7 @@
         table_type='iceberg',
         format='parquet',
         partitioned_by=['month(session_date)'],
-        unique_key=['session_date', 'session_id'],
+        unique_key=['session_date', 'start_record_id'],
         delete_condition='src.as_of_batch_seq is null',
         insert_condition='src.as_of_batch_seq is not null',
         unique_tmp_table_suffix=true,
@@ -180,4 +180,5 @@ sessions_judged as (
 )
 
 select * from sessions_judged
-{{ with_tombstones(['session_date', 'session_id'], dirty) }}
+{# By a number that ascends rather than by 32 random digits, which are read for each standing row. #}
+{{ with_tombstones(['session_date', 'start_record_id'], dirty) }}
