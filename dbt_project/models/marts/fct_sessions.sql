@@ -180,5 +180,5 @@ sessions_judged as (
 )
 
 select * from sessions_judged
-{# By a number that ascends rather than by 32 random digits, which are read for each standing row. #}
+{# By an ascending number, not by 32 random digits: the keys of standing rows are read. #}
 {{ with_tombstones(['session_date', 'start_record_id'], dirty) }}
