@@ -1,6 +1,11 @@
 {# Asked for before the model runs, and written into its SQL as literals: Athena prunes partitions
    by literals for certain, by the rows of a join only if its optimizer happens to. #}
 {% macro dirty_dates(date_column, calendar, stamps) -%}
+    {% set differences = [] %}
+    {% for _ in stamps %}
+        {% set n = loop.index | string %}
+        {% do differences.append('standing_' ~ n ~ ' is distinct from now_' ~ n) %}
+    {% endfor %}
     {% set query %}
         with
 
@@ -31,11 +36,7 @@
         from calendar
         full outer join standing on calendar.metric_date = standing.metric_date
 
-        where
-            {% for _ in stamps %}
-                standing_{{ loop.index }} is distinct from now_{{ loop.index }}
-                {% if not loop.last %}or{% endif %}
-            {% endfor %}
+        where {{ differences | join(' or ') }}
 
         order by 1
     {% endset %}

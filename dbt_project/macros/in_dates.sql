@@ -4,14 +4,13 @@
     {% set yesterday = dates_around(dates, 1, -1) or [] %}
     {% set firsts = dates | default([], true) | reject('in', tomorrow) | list %}
     {% set lasts = dates | default([], true) | reject('in', yesterday) | list %}
+    {% set runs = [] %}
+    {% for first in firsts %}
+        {% do runs.append("date '" ~ first ~ "' and date '" ~ lasts[loop.index0] ~ "'") %}
+    {% endfor %}
+    {% set between = column ~ ' between ' %}
     {% if dates is none -%} true
     {%- elif not dates -%} false
-    {%- else -%}
-        (
-            {%- for first in firsts %}
-            {{ column }} between date '{{ first }}' and date '{{ lasts[loop.index0] }}'
-            {%- if not loop.last %} or{% endif %}
-            {%- endfor %}
-        )
+    {%- else -%} ({{ between }}{{ runs | join(' or ' ~ between) }})
     {%- endif %}
 {%- endmacro %}
