@@ -64,12 +64,14 @@ def _open(root: Path, *, careful: bool) -> Any:
     DuckDB 2.0 computes a subexpression that occurs twice once, before and so outside of a TRY
     around it; the careful instance does not.
     """
+    spill = root / SPILL / ("careful" if careful else "plain")
+    spill.parent.mkdir(parents=True, exist_ok=True)  # DuckDB makes the last folder only
     database = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT[careful],
             "threads": THREADS,
-            "temp_directory": str(root / SPILL / ("careful" if careful else "plain")),
+            "temp_directory": str(spill),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
