@@ -39,8 +39,6 @@ class Fault:
     right: str
     wrong: str
     model: str
-    also: tuple[tuple[str, str], ...] = ()
-    """More replacements in the same file."""
     with_models: str = ""
     """Models that are built beside the one that is compared."""
     is_incremental: bool = False
@@ -81,12 +79,11 @@ FAULTS = (
     Fault(
         "a look-back of three days instead of dirty dates",
         "macros/dirty_dates.sql",
-        "        where\n            {% for _ in stamps %}",
-        "        where\n            coalesce(calendar.metric_date, standing.metric_date)\n"
-        "            > (select date_add('day', -3, max(metric_date)) from standing) and (\n"
-        "            {% for _ in stamps %}",
+        "where {{ differences | join(' or ') }}",
+        "where ({{ differences | join(' or ') }})\n"
+        "            and coalesce(calendar.metric_date, standing.metric_date)\n"
+        "            > (select date_add('day', -3, max(metric_date)) from standing)",
         "metrics_activity_daily",
-        also=(("        order by 1\n", "        )\n        order by 1\n"),),
         is_incremental=True,
     ),
     Fault(
@@ -222,14 +219,12 @@ def planted(fault: Fault, folder: Path, number: int) -> Path:
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs"))
     file = copy / fault.file
     text = file.read_text("utf-8")
-    for right, wrong in ((fault.right, fault.wrong), *fault.also):
-        if text.count(right) != 1:
-            raise RuntimeError(
-                f"{fault.file} holds {text.count(right)} times what {fault.name!r} replaces:\n"
-                f"{right}\nIf the model was rewritten, write the fault again."
-            )
-        text = text.replace(right, wrong)
-    file.write_text(text, "utf-8")
+    if text.count(fault.right) != 1:
+        raise RuntimeError(
+            f"{fault.file} holds {text.count(fault.right)} times what {fault.name!r} replaces:\n"
+            f"{fault.right}\nIf the model was rewritten, write the fault again."
+        )
+    file.write_text(text.replace(fault.right, fault.wrong), "utf-8")
     return copy
 
 
