@@ -1,7 +1,6 @@
 """Derives a committed batch into files nobody reads yet, with a manifest for the check."""
 
 import hashlib
-import io
 import json
 import logging
 import re
@@ -12,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ingestion import ledger
 from ingestion.commit import LandingLog
+from ingestion.files import encode
 from ingestion.headers import Header
 from ingestion.isolation import derive
 from ingestion.keys import KeyRing
@@ -33,6 +32,7 @@ _DERIVING = (
     "canonical.py",
     "decoding.py",
     "fields.py",
+    "files.py",
     "isolation.py",
     "keys.py",
     "literals.py",
@@ -47,7 +47,6 @@ _DERIVING = (
 """Modules whose change may change rows: a batch staged by other code is derived again."""
 
 _MANIFEST = re.compile(r"/manifest\.json\Z")
-_DICTIONARY = ["activity", "url", "method", "log_name", "level_name", "message", "key_fingerprint"]
 
 
 class Deriver:
@@ -158,18 +157,7 @@ def _write_all(lake: Lake, derived: Derived, seq: int, folder: str) -> list[dict
 
 
 def _write(lake: Lake, table: pa.Table, key: str, target: str) -> dict[str, Any]:
-    sink = io.BytesIO()
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=[name for name in table.schema.names if name in _DICTIONARY],
-        coerce_timestamps="ms",
-        row_group_size=1_000_000,
-        store_schema=False,
-    )
-    body = sink.getvalue()
+    body = encode(table)
     lake.put(key, body)
     return {
         "src": key,
