@@ -50,6 +50,8 @@ class Child:
                     "PYTHONTZPATH": os.pathsep.join(zoneinfo.TZPATH),
                     # Others reserve a gigabyte of addresses at once, so a limit says nothing.
                     "ARROW_DEFAULT_MEMORY_POOL": "system",
+                    # Its siblings have the other cores, and every thread takes addresses.
+                    "OMP_NUM_THREADS": "1",
                 },
             )
         except OSError as error:
@@ -93,10 +95,19 @@ class Child:
             self._send(frame, deadline)
         return self._frame(deadline, most), self._frame(deadline, most)
 
-    def close(self) -> None:
-        """End it, whatever it does."""
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Kill it; whoever waits for its answer finds it dead."""
         with contextlib.suppress(OSError):
             self._process.kill()
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self.kill()
         self._process.wait()
         self.forget()
 

@@ -1,11 +1,16 @@
-"""``records.derive`` in a child process with limits: total and bounded whatever a record holds.
+"""``records.derive`` in child processes with limits: total and bounded whatever a record holds.
 
-    batch → requests of bounded size → worker → answers → one batch again
-                                      └ died: halved, until one record is left; it dies twice:
-                                        RESOURCE_LIMIT
+    batch → parts of bounded size → children, as many as cores → answers → one batch again
+                                     └ died: halved, until one record is left; it dies twice:
+                                       RESOURCE_LIMIT
 
-One worker per process, started when first needed. It is a program of its own and no fork, because
-Arrow has threads, and no ``multiprocessing``, because that would import the caller's main module.
+``records.derive`` is a pure function of a batch, so anything that maps a function over batches can
+stand in the place of this module: an executor's ``map``, a Spark or a Ray job; the rules travel as
+``worker.spelled`` and ``worker.rules``. What it would lack is the limits: here a record that takes
+a process with it costs itself and nothing else.
+
+The children live as long as this process. Each is a program of its own and no fork, because Arrow
+has threads, and no ``multiprocessing``, because that would import the caller's main module.
 """
 
 import atexit
@@ -17,14 +22,17 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
 
-from ingestion import records
+from ingestion import records, worker
 from ingestion.child import Child, Died
+from ingestion.pool import MAX_CHILDREN, Pool, usable_cores
 from ingestion.records import Derived, Rules
 from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS
+from ingestion.texts import Texts
 
 logger = logging.getLogger(__name__)
 
@@ -114,39 +122,111 @@ def derive(
     """
     times = [fetched_at] * len(envelopes) if isinstance(fetched_at, int) else list(fetched_at)
     records.check_arguments(batch_seq, len(envelopes), len(times), conflict)
-    waiting = deque(_Part(0, envelopes, times, conflict).pieces(MAX_REQUEST_RECORDS))
-    done: list[tuple[int, Derived]] = []
-    deaths = 0
-    while waiting:
-        part = waiting.popleft()
-        arguments = part.arguments(batch_seq, landed_at)
-        count = len(part.envelopes)
-        body = _spelled(part.envelopes)
-        if count > 1 and (body is None or len(body) > MAX_REQUEST_BYTES):
-            waiting.extendleft(part.halves())
-            continue
-        try:
-            if body is None:
-                # Too deep or too long a number to be spelled: refused before its token is opened.
-                answer = records.derive(part.envelopes, rules, **arguments)
-            else:
-                answer = _ask(rules, arguments, body, count)
-        except Died as death:
-            deaths += 1
-            part.deaths += 1
-            logger.warning("worker died seq=%d records=%d because=%s", batch_seq, count, death)
-            if deaths <= MAX_DEATHS and (count > 1 or part.deaths < 2):
-                waiting.extend(part.halves() if count > 1 else [part])
-                continue
-            answer = records.refuse(part.envelopes, rules, **arguments)
-        done.append((part.start, answer))
-    done.sort(key=lambda item: item[0])
-    derived = _combined([answer for _, answer in done])
+    batch = _Batch(_Part(0, envelopes, times, conflict), rules, batch_seq, landed_at)
+    derived = _combined(batch.derive())
     records.check_rows(batch_seq, len(envelopes), derived)
     return derived
 
 
+class _Batch:
+    """The parts of one batch that wait, are worked on, and are done."""
+
+    def __init__(self, whole: _Part, rules: Rules, batch_seq: int, landed_at: int) -> None:
+        self._rules = rules
+        self._batch_seq = batch_seq
+        self._landed_at = landed_at
+        self._waiting = deque(whole.pieces(MAX_REQUEST_RECORDS))
+        self._change = threading.Condition()
+        self._working = 0
+        self._children: set[Child] = set()
+        self._done: list[tuple[int, Derived]] = []
+        self._deaths = 0
+        self._error: BaseException | None = None
+
+    def derive(self) -> list[Derived]:
+        """Return the parts' rows in the order of the batch."""
+        helpers = [
+            threading.Thread(target=self._work, name="derive", daemon=True)
+            for _ in range(min(_pool.size, len(self._waiting)) - 1)
+        ]
+        try:
+            for helper in helpers:
+                helper.start()
+            self._work()
+            for helper in helpers:
+                helper.join()
+        except BaseException as error:  # also an interrupt, which reaches this thread only
+            self._give_up(error)
+            for helper in filter(threading.Thread.is_alive, helpers):
+                helper.join()
+        if self._error is not None:
+            raise self._error
+        return [answer for _, answer in sorted(self._done, key=itemgetter(0))]
+
+    def _work(self) -> None:
+        while (part := self._next()) is not None:
+            try:
+                self._take(part)
+            except BaseException as error:
+                self._give_up(error)
+            finally:
+                with self._change:
+                    self._working -= 1
+                    self._change.notify_all()
+
+    def _next(self) -> _Part | None:
+        """Return a part to work on; waits while one that is worked on may still be halved."""
+        with self._change:
+            while not self._waiting and self._working:
+                self._change.wait()
+            if not self._waiting:
+                return None
+            self._working += 1
+            return self._waiting.popleft()
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._change:
+            self._error = self._error or error
+            self._waiting.clear()
+            for child in list(self._children):
+                child.kill()
+            self._change.notify_all()
+
+    def _take(self, part: _Part) -> None:
+        arguments = part.arguments(self._batch_seq, self._landed_at)
+        count = len(part.envelopes)
+        body = _spelled(part.envelopes)
+        if count > 1 and (body is None or len(body) > MAX_REQUEST_BYTES):
+            with self._change:
+                self._waiting.extendleft(part.halves())
+            return
+        try:
+            if body is None:
+                # Too deep or too long a number to be spelled: refused before its token is opened.
+                answer = records.derive(part.envelopes, self._rules, **arguments)
+            else:
+                answer = _ask(self._rules, arguments, body, count, self._children)
+        except Died as death:
+            part.deaths += 1
+            with self._change:
+                if self._error is not None:
+                    return
+                self._deaths += 1
+                is_early = self._deaths <= MAX_DEATHS
+                logger.warning(
+                    "worker died seq=%d records=%d because=%s", self._batch_seq, count, death
+                )
+                if is_early and (count > 1 or part.deaths < 2):
+                    self._waiting.extend(part.halves() if count > 1 else [part])
+                    return
+            answer = records.refuse(part.envelopes, self._rules, **arguments)
+        with self._change:
+            self._done.append((part.start, answer))
+
+
 def _spelled(envelopes: Sequence[object]) -> bytes | None:
+    if isinstance(envelopes, Texts):
+        return envelopes.array()
     try:
         return json.dumps(envelopes, separators=(",", ":")).encode()
     except (RecursionError, TypeError, ValueError):
@@ -177,9 +257,18 @@ def _combined(parts: Sequence[Derived]) -> Derived:
 
 
 def _sorted(tables: Sequence[pa.Table], *columns: str) -> pa.Table:
-    if len(tables) == 1:
-        return tables[0]
-    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in columns])
+    filled = [table for table in tables if table.num_rows]
+    if len(filled) < 2:
+        return (filled or tables)[0]
+    whole = pa.concat_tables(filled)
+    bounds = [[table.column(name) for name in columns] for table in filled]
+    ends = [[column[-1].as_py() for column in bound] for bound in bounds[:-1]]
+    begins = [[column[0].as_py() for column in bound] for bound in bounds[1:]]
+    # Most dumps are in the order of time, and then so are the parts.
+    is_sorted = all(end <= begin for end, begin in zip(ends, begins, strict=True))
+    if not is_sorted:
+        whole = whole.sort_by([(name, "ascending") for name in columns])
+    return whole.combine_chunks()
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -192,30 +281,27 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 # ---------- one request
 
 
-def _ask(rules: Rules, arguments: dict[str, Any], body: bytes, count: int) -> Derived:
+def _ask(
+    rules: Rules, arguments: dict[str, Any], body: bytes, count: int, children: set[Child]
+) -> Derived:
     megabytes = len(body) / 2**20
     cpu = CPU_SECONDS + CPU_SECONDS_PER_RECORD * count + CPU_SECONDS_PER_MEGABYTE * megabytes
     memory = MEMORY_BYTES + MEMORY_BYTES_PER_RECORD * count + MEMORY_FACTOR * len(body)
     request = {
-        "rules": {
-            "ring": rules.ring.document(),
-            "pseudonym_key": rules.pseudonyms.reveal().hex(),
-            "zone": rules.clock.zone,
-            "false_z": rules.clock.false_z,
-        },
+        "rules": worker.spelled(rules),
         "arguments": arguments,
         "limits": (cpu, memory, cpu * WALL_FACTOR),
     }
     frames = (json.dumps(request).encode(), body)
-    with _lock:
-        worker = _running()
-        is_worn = True
-        try:
-            head, blob = worker.ask(frames, cpu * WALL_FACTOR, memory)
-            derived, is_worn = _answer(head, blob, count)
-        finally:
-            if is_worn:
-                _stop()
+    child = _pool.take()
+    children.add(child)
+    is_worn = True
+    try:
+        head, blob = child.ask(frames, cpu * WALL_FACTOR, memory)
+        derived, is_worn = _answer(head, blob, count)
+    finally:
+        children.discard(child)
+        _pool.give_back(child, is_worn=is_worn)
     return derived
 
 
@@ -254,33 +340,22 @@ def _answer(head: bytes, blob: bytes, count: int) -> tuple[Derived, bool]:
     return derived, is_worn
 
 
-_lock = threading.Lock()
-_current: Child | None = None
+def _fresh() -> Pool:
+    return Pool(lambda: Child(_PROGRAM + _MAIN), min(usable_cores(), MAX_CHILDREN))
 
 
-def _running() -> Child:
-    global _current
-    if _current is not None and not _current.is_alive:
-        _stop()
-    if _current is None:
-        _current = Child(_PROGRAM + _MAIN)
-    return _current
+_pool = _fresh()
 
 
 def _stop() -> None:
-    global _current
-    if _current is not None:
-        _current.close()
-    _current = None
+    _pool.stop()
 
 
 def _forget() -> None:
-    """Leave the parent's worker to the parent: a fork that held its pipes would keep it alive."""
-    global _current, _lock
-    _lock = threading.Lock()
-    if _current is not None:
-        _current.forget()
-    _current = None
+    """Leave the parent's children to the parent: a fork has its own."""
+    global _pool
+    _pool.forget()
+    _pool = _fresh()
 
 
 atexit.register(_stop)

@@ -41,6 +41,7 @@ _DERIVING = (
     "records.py",
     "staging.py",
     "tables.py",
+    "texts.py",
     "times.py",
     "worker.py",
 )

@@ -85,8 +85,18 @@ class _Limits:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def spelled(rules: records.Rules) -> dict[str, Any]:
+    """Return rules as JSON, secrets and all: for a pipe, never for a file."""
+    return {
+        "ring": rules.ring.document(),
+        "pseudonym_key": rules.pseudonyms.reveal().hex(),
+        "zone": rules.clock.zone,
+        "false_z": rules.clock.false_z,
+    }
+
+
 def rules(spelled: dict[str, Any]) -> records.Rules:
-    """Return the rules that ``isolation`` spelled."""
+    """Return the rules that were spelled."""
     return records.Rules(
         KeyRing.parse(spelled["ring"]),
         Pseudonyms(bytes.fromhex(spelled["pseudonym_key"])),
@@ -159,14 +169,14 @@ def main() -> None:
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
     _write(answers, b"ready")
-    spelled: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     while True:
         limits.rest()
         request, body = json.loads(_read(requests)), _read(requests)
         limits.files(_MAX_OPEN_FILES)  # a zone is a file
-        if request["rules"] != spelled:
-            spelled = request["rules"]
-            current = rules(spelled)
+        if request["rules"] != told:
+            told = request["rules"]
+            current = rules(told)
         limits.files(0)
         limits.allow(*request["limits"])
         envelopes = json.loads(body)

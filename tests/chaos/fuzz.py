@@ -169,13 +169,13 @@ class Fuzz:
                         secret.encode() in memoryview(buffer).tobytes() for secret in self.secrets
                     ):
                         self.found["leaked"] += 1
-        process = Path(f"/proc/{isolation._current._process.pid}") if isolation._current else None
-        if process and process.exists():
+        for process in filter(Path.exists, (Path(f"/proc/{n}") for n in isolation._pool.pids())):
             for stream in (1, 2):
                 self.found["leaked"] += str((process / f"fd/{stream}").readlink()) != "/dev/null"
             size = process.joinpath("status").read_text().split("VmHWM:")[1].split()[0]
             self.found["child_peak_mb"] = max(self.found["child_peak_mb"], int(size) // 1024)
-        pages = int(Path("/proc/self/statm").read_text().split()[1]) if process else 0
+        statm = Path("/proc/self/statm")
+        pages = int(statm.read_text().split()[1]) if statm.exists() else 0
         here = pages * resource.getpagesize() // 2**20
         self.found["parent_peak_mb"] = max(self.found["parent_peak_mb"], here)
 

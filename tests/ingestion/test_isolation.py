@@ -1,5 +1,7 @@
+import functools
 import json
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -8,16 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from ingestion import child, isolation, records
+from ingestion import child, isolation, records, worker
 from ingestion.errors import ContractError, WorkerUnavailable
 from ingestion.keys import KeyRing
+from ingestion.pool import Pool
 from ingestion.privacy import Pseudonyms
 from ingestion.records import Derived, Rules
+from ingestion.texts import Texts
 from ingestion.times import SourceClock, milliseconds
 from tests.ingestion import killers
 from tests.ingestion.envelopes import (
@@ -67,8 +72,8 @@ def same(one: Derived, other: Derived) -> bool:
 
 
 def worker_pid() -> int:
-    assert isolation._current is not None
-    return isolation._current._process.pid
+    (pid,) = isolation._pool.pids()
+    return pid
 
 
 def is_running(pid: int) -> bool:
@@ -325,7 +330,7 @@ def test_a_worker_that_has_grown_is_replaced(monkeypatch):
     )
     isolation.derive([envelope(NEW, 1)], RULES, **SETTINGS)
 
-    assert isolation._current is None
+    assert isolation._pool.pids() == []
     assert isolation.derive([envelope(NEW, 1)], RULES, **SETTINGS).reasons == {}
 
 
@@ -342,6 +347,95 @@ def test_an_interrupted_request_leaves_no_worker_that_answers_it_later(monkeypat
     derived = isolation.derive([envelope(NEW, 3)], RULES, **SETTINGS)
 
     assert [row["record_id"] for row in rows(derived)] == [3]
+
+
+def test_parts_of_a_batch_are_derived_by_several_children_at_once(monkeypatch):
+    monkeypatch.setattr(isolation, "_pool", Pool(isolation._pool._start, 3))
+    monkeypatch.setattr(isolation, "MAX_REQUEST_RECORDS", 50)
+    ask, at_once, most = child.Child.ask, set(), []
+    met = threading.Barrier(3)
+
+    def counted(self, *arguments):
+        at_once.add(self.pid)
+        most.append(len(at_once))
+        if len(most) <= 3:
+            met.wait(END_SECONDS)
+        try:
+            return ask(self, *arguments)
+        finally:
+            at_once.discard(self.pid)
+
+    monkeypatch.setattr(child.Child, "ask", counted)
+    items = population([NEW, OLD], 1_000, seed=8)
+
+    derived = isolation.derive(items, RULES, **SETTINGS)
+
+    assert same(derived, records.derive(items, RULES, **SETTINGS))
+    assert (len(most), max(most), len(isolation._pool.pids())) == (20, 3, 3)
+    isolation._stop()
+
+
+@pytest.mark.parametrize("culprits", [(1,), (777,), (250, 251, 900)], ids=str)
+def test_killers_among_several_children_cost_only_themselves(deadly, monkeypatch, culprits):
+    monkeypatch.setattr(isolation, "_pool", Pool(isolation._pool._start, 3))
+    monkeypatch.setattr(isolation, "MAX_REQUEST_RECORDS", 100)
+    items = [envelope(NEW, number) for number in range(1, 1_001)]
+    for number in culprits:
+        items[number - 1]["kill"] = "abort"
+    good = [item for item in items if "kill" not in item]
+
+    derived = isolation.derive(items, RULES, **SETTINGS)
+    isolation._stop()
+
+    assert derived.quarantine.column("record_id").to_pylist() == sorted(culprits, key=str)
+    assert derived.raw == records.derive(good, RULES, **SETTINGS).raw
+
+
+def test_an_error_of_one_part_ends_the_others_at_once(deadly, monkeypatch):
+    monkeypatch.setattr(isolation, "_pool", Pool(isolation._pool._start, 2))
+    monkeypatch.setattr(isolation, "MAX_REQUEST_RECORDS", 1)
+    ask, asked = child.Child.ask, threading.Event()
+
+    def interrupted(self, *arguments):
+        if threading.current_thread() is not threading.main_thread():
+            asked.set()
+            return ask(self, *arguments)
+        assert asked.wait(END_SECONDS)
+        time.sleep(0.5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(child.Child, "ask", interrupted)
+    began = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        isolation.derive([marked(1, "sleep"), marked(2, "sleep")], RULES, **SETTINGS)
+
+    assert time.monotonic() - began < END_SECONDS, "the other child slept on for ten minutes"
+    assert isolation._pool.pids() == []
+
+
+def test_texts_are_derived_as_what_they_spell(monkeypatch):
+    monkeypatch.setattr(isolation, "MAX_REQUEST_RECORDS", 70)
+    items = population([NEW, OLD], 300, seed=9)
+
+    derived = isolation.derive(Texts.of(items), RULES, **SETTINGS)
+
+    assert same(derived, records.derive(items, RULES, **SETTINGS))
+
+
+def derive_elsewhere(spelled: dict, items: list) -> Derived:
+    return records.derive(items, worker.rules(spelled), **SETTINGS)
+
+
+def test_an_executor_that_maps_batches_gives_the_same_rows():
+    items = population([NEW, OLD], 400, seed=10)
+    batches = [items[begin : begin + 100] for begin in range(0, len(items), 100)]
+    derive = functools.partial(derive_elsewhere, worker.spelled(RULES))
+
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        mapped = list(executor.map(derive, batches))
+
+    assert same(isolation._combined(mapped), records.derive(items, RULES, **SETTINGS))
 
 
 def test_threads_share_a_worker():
@@ -461,7 +555,7 @@ def test_a_fork_of_the_parent_has_a_worker_of_its_own(tmp_path):
     script = """
 pid = os.fork()
 if pid == 0:
-    assert isolation._current is None
+    assert isolation._pool.pids() == []
     print(derive(envelope(NEW, 2)), worker_pid(), flush=True)
     os._exit(0)
 os.waitpid(pid, 0)
