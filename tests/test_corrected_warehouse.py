@@ -261,5 +261,5 @@ def test_a_changed_number_of_a_final_day_names_its_cause(story: dict[str, Step])
 
     assert set(causes["landed"]) == set()
     assert set(causes["replayed"]) == {"key_arrived"}
-    # The replay was derived again meanwhile: its batch is no more, nor is its name.
-    assert set(causes["derived again"]) == {"derived_again", "late_data"}
+    # The replay was derived again meanwhile: its batch is no more, but its cause was recorded.
+    assert set(causes["derived again"]) == {"derived_again", "key_arrived"}

@@ -387,7 +387,7 @@ def test_a_changed_value_is_recorded_once_and_its_cause_is_named():
         (4, 4.0, 5),
         (5, 3.0, 5),
     ]
-    changes = oracle.restatements(history, lake, [])
+    changes = oracle.restatements(history, [])
     assert [told(row, "cause", "old_value", "delta") for row in changes] == [
         ("late_data", 5.0, 1.0),
         ("key_arrived", 6.0, 1.0),

@@ -136,7 +136,7 @@ class Chronicle:
             [Run(run.lake, run.daily_active, next(iter(hashes), "")) for run in self.runs]
         )
         expected["fct_metric_history"] = history
-        expected["metrics_restatement"] = oracle.restatements(history, lake, expected["dim_dates"])
+        expected["metrics_restatement"] = oracle.restatements(history, expected["dim_dates"])
         return Step(found, expected, statuses)
 
 

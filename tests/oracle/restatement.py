@@ -25,7 +25,7 @@ def metric_history(runs: Sequence[Run]) -> list[Row]:
     revisions: Counter[tuple[str, date]] = Counter()
     rows = []
     for run in runs:
-        newest = max((batch["seq"] for batch in counting_batches(run.lake)), default=0)
+        batches = {batch["seq"]: batch for batch in counting_batches(run.lake)}
         for source in run.daily_active:
             for metric in RECORDED:
                 day, value = source["metric_date"], float(source[metric])
@@ -41,16 +41,16 @@ def metric_history(runs: Sequence[Run]) -> list[Row]:
                         "value": value,
                         "as_of_batch_seq": source["as_of_batch_seq"],
                         "as_of": source["as_of"],
-                        "recorded_batch_seq": newest,
+                        "recorded_batch_seq": max(batches, default=0),
+                        "batch_cause": _batch_cause(batches.get(source["as_of_batch_seq"], {})),
                         "definition_hash": run.definition_hash,
                     }
                 )
     return rows
 
 
-def restatements(history: Sequence[Row], lake: Lake, dim_dates: Sequence[Row]) -> list[Row]:
+def restatements(history: Sequence[Row], dim_dates: Sequence[Row]) -> list[Row]:
     """Return each change of a recorded value; ``history`` is in the order of the runs."""
-    batches = {batch["seq"]: batch for batch in counting_batches(lake)}
     completeness = {row["metric_date"]: row["completeness_pct"] for row in dim_dates}
     before: dict[tuple[str, date], Row] = {}
     rows = []
@@ -67,7 +67,7 @@ def restatements(history: Sequence[Row], lake: Lake, dim_dates: Sequence[Row]) -
                 "old_value": old["value"],
                 "new_value": row["value"],
                 "delta": row["value"] - old["value"],
-                "cause": _cause(old, row, batches.get(row["as_of_batch_seq"], {})),
+                "cause": _cause(old, row),
                 "definition_hash": row["definition_hash"],
                 "is_final": True,
                 "completeness_pct": completeness.get(row["metric_date"]),
@@ -78,10 +78,14 @@ def restatements(history: Sequence[Row], lake: Lake, dim_dates: Sequence[Row]) -
     return rows
 
 
-def _cause(old: Row, new: Row, batch: Row) -> str:
+def _cause(old: Row, new: Row) -> str:
     is_same_stamp = old["as_of_batch_seq"] == new["as_of_batch_seq"]
     if is_same_stamp and old["definition_hash"] != new["definition_hash"]:
         return "definition_changed"
+    return str(new["batch_cause"])
+
+
+def _batch_cause(batch: Row) -> str:
     if batch.get("supersedes"):
         return "derived_again"
     return "key_arrived" if batch.get("source") == "replay" else "late_data"

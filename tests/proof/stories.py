@@ -145,7 +145,7 @@ def of_the_runs(warehouse: Warehouse, shipper: Shipper, figures: Figures, runs: 
         runs = [Run(r.lake, r.daily_active, next(iter(hashes), "")) for r in runs]
         history = oracle.metric_history(runs)
         dates = oracle.warehouse(shipper.lake, warehouse.metric_zone, warehouse.source_zone)
-        restated = oracle.restatements(history, shipper.lake, dates["dim_dates"])
+        restated = oracle.restatements(history, dates["dim_dates"])
         if not restated:
             figures.complain("nothing was ever restated, so restatements prove nothing")
         _count(

@@ -1,15 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         partitioned_by=['month(arrived_date)'],
         unique_key='arrived_date',
-        delete_condition='src.as_of_batch_seq is null',
-        insert_condition='src.as_of_batch_seq is not null',
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {# The number of batches, too: one that leaves, replaced, need not be the newest. #}

@@ -1,15 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         partitioned_by=['month(session_date)'],
         unique_key=['session_date', 'start_record_id'],
-        delete_condition='src.as_of_batch_seq is null',
-        insert_condition='src.as_of_batch_seq is not null',
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {# A session ends with more silence than this: 30 minutes, as the trackers of the trade have it. #}

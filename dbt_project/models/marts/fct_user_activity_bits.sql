@@ -1,15 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         partitioned_by=['month(metric_date)'],
         unique_key=['metric_date', 'user_id'],
-        delete_condition='src.as_of_batch_seq is null',
-        insert_condition='src.as_of_batch_seq is not null',
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {# 28 days, a multiple of 7, rather than a month: every window holds each weekday four times. #}

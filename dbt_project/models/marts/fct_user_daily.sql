@@ -1,15 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         partitioned_by=['month(event_date)'],
         unique_key=['event_date', 'user_id'],
-        delete_condition='src.as_of_batch_seq is null',
-        insert_condition='src.as_of_batch_seq is not null',
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {# Longer gaps are absence; the silence that ends a session. #}

@@ -3,12 +3,8 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         unique_key=['as_of_batch_seq', 'record_key'],
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {% set query %}

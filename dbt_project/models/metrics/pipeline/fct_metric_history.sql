@@ -2,16 +2,14 @@
     config(
         materialized='incremental',
         full_refresh=false,
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         unique_key=['metric', 'metric_date', 'revision_number'],
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
     )
 }}
 
-{# What was published cannot be computed again: a full refresh leaves this table as it is. #}
+{# What was published cannot be computed again: a full refresh leaves this table as it is, and a
+   column that is added later is null in the rows before. #}
 
 with
 
@@ -94,11 +92,18 @@ revisions_found as (
         values_listed.as_of_batch_seq,
         values_listed.as_of,
         snapshot.recorded_batch_seq,
+        {# Told now, because a batch that is replaced later is known no more. #}
+        case
+            when cardinality(batches.superseded_batch_seqs) > 0 then 'derived_again'
+            when batches.source_name = 'replay' then 'key_arrived'
+            else 'late_data'
+        end as batch_cause,
         '{{ definition_hash() }}' as definition_hash,
         '{{ invocation_id }}' as invocation_id
 
     from values_listed
     cross join snapshot
+    left join batches on values_listed.as_of_batch_seq = batches.batch_seq
     left join
         latest_recorded
         on

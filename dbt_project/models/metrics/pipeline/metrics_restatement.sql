@@ -14,12 +14,6 @@ dates as (
 
 ),
 
-batches as (
-
-    select * from {{ ref('stg_access_logs__batches') }}
-
-),
-
 revisions_compared as (
 
     select
@@ -38,7 +32,6 @@ revisions_compared as (
 
 ),
 
-{# By the batch whose news the new value has; one that was replaced since is known no more. #}
 causes_found as (
 
     select
@@ -53,9 +46,7 @@ causes_found as (
                 revisions_compared.as_of_batch_seq = revisions_compared.old_as_of_batch_seq
                 and revisions_compared.definition_hash <> revisions_compared.old_definition_hash
                 then 'definition_changed'
-            when cardinality(batches.superseded_batch_seqs) > 0 then 'derived_again'
-            when batches.source_name = 'replay' then 'key_arrived'
-            else 'late_data'
+            else revisions_compared.batch_cause
         end as cause,
         revisions_compared.definition_hash,
         revisions_compared.invocation_id,
@@ -66,7 +57,6 @@ causes_found as (
 
     from revisions_compared
     left join dates on revisions_compared.metric_date = dates.metric_date
-    left join batches on revisions_compared.as_of_batch_seq = batches.batch_seq
 
     where revisions_compared.old_value is not null
 

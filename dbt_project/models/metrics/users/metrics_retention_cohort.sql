@@ -1,15 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
         table_type='iceberg',
-        format='parquet',
         partitioned_by=['month(cohort_date)'],
         unique_key=['cohort_date', 'cohort_grain', 'period_grain', 'period_number'],
-        delete_condition='src.as_of_batch_seq is null',
-        insert_condition='src.as_of_batch_seq is not null',
-        unique_tmp_table_suffix=true,
-        on_schema_change='fail',
     )
 }}
 {% set cohorts_by_date %}
