@@ -8,7 +8,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ingestion import Settings
+from laptop import aws_descriptions
 from tests import servers
+
+aws_descriptions.share()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 _SUBREAPER = 36
@@ -57,41 +56,20 @@ def _prepare() -> None:
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     # Arrow would load both at its first array, a second of CPU in each runner, and needs neither.
     sys.modules.update(numpy=None, pandas=None)  # type: ignore[arg-type]
+    import boto3
+
     import ingestion.__main__
+    from laptop import aws_descriptions
     from tests.chaos import runner
 
     assert ingestion.__main__
     assert runner
-    _warm_boto()
-    gc.collect()
-    gc.freeze()
-
-
-def _warm_boto() -> None:
-    """Read descriptions of services, and make classes of them, once for all runners."""
-    import boto3
-    import botocore.client
-    import botocore.loaders
-    import botocore.session
-
-    loader = botocore.loaders.create_loader()
-    botocore.session.create_loader = lambda *arguments: loader
-    creator = botocore.client.ClientCreator
-    creator._create_client_class = _by_name(creator._create_client_class)
+    aws_descriptions.share()
     session = boto3.session.Session(region_name="us-east-1")
     for service in ("s3", "glue"):
         session.client(service, endpoint_url="http://127.0.0.1:9")
-
-
-def _by_name(make: Callable[..., type]) -> Callable[..., type]:
-    made: dict[str, type] = {}
-
-    def client_class(creator: object, name: str, *arguments: object) -> type:
-        if name not in made:
-            made[name] = make(creator, name, *arguments)
-        return made[name]
-
-    return client_class
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(job: dict[str, Any]) -> int:

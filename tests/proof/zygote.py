@@ -23,11 +23,18 @@ _DIE_WITH_PARENT = 1
 def main() -> None:
     """Serve until the input ends."""
     _die_with_parent()
+    import boto3
     import dbt.adapters.athena
     import dbt.cli.main
     import dbt.task.run
 
+    from laptop import aws_descriptions
+
     assert dbt
+    aws_descriptions.share()
+    session = boto3.session.Session(region_name="us-east-1")
+    for service in ("athena", "glue", "s3"):
+        session.client(service, endpoint_url="http://127.0.0.1:9")
     gc.collect()
     gc.freeze()
     _tell({"ready": os.getpid()})
