@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # package: what of ours it may import, and which heavy third-party packages
 MAY_IMPORT = {
-    "ingestion": ({"ingestion"}, {"pyarrow", "boto3", "botocore", "cryptography", "urllib3"}),
+    "ingestion": ({"ingestion"}, {"pyarrow", "boto3", "botocore", "cryptography", "msgspec", "urllib3"}),
     "expectations": ({"expectations", "ingestion"}, {"great_expectations", "pandas", "pyarrow"}),
     "dashboard": ({"dashboard", "expectations", "ingestion"}, {"pyathena"}),
     "dags": (
@@ -19,7 +19,7 @@ MAY_IMPORT = {
         | {"_defaults"},
         {"airflow", "cosmos", "dbt"},
     ),
-    "laptop": ({"laptop"}, {"boto3", "urllib3", "cryptography"}),
+    "laptop": ({"laptop"}, {"boto3", "botocore", "urllib3", "cryptography"}),
     "simulator": ({"simulator"}, {"cryptography"}),
     "local_aws": (
         {"local_aws"},
