@@ -11,7 +11,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # package: what of ours it may import, and which heavy third-party packages
 MAY_IMPORT = {
-    "ingestion": ({"ingestion"}, {"pyarrow", "boto3", "botocore", "cryptography", "msgspec", "urllib3"}),
+    "ingestion": (
+        {"ingestion"},
+        {"pyarrow", "boto3", "botocore", "cryptography", "msgspec", "urllib3"},
+    ),
     "expectations": ({"expectations", "ingestion"}, {"great_expectations", "pandas", "pyarrow"}),
     "dashboard": ({"dashboard", "expectations", "ingestion"}, {"pyathena"}),
     "dags": (
