@@ -21,8 +21,8 @@ MAX_ID = 2**63 - 1
 
 _DATA = re.compile(r"[A-Za-z0-9+/_-]")
 
-_DAY = 86_400_000
-_FIRST_EVENT = day_start(tables.FIRST_EVENT_DAY)
+DAY = 86_400_000
+FIRST_EVENT = day_start(tables.FIRST_EVENT_DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,4 +190,4 @@ def _open(token: object, ring: KeyRing, fetched_at: int, opened_by: list[str]) -
 
 def _in_range(utc_milliseconds: int, fetched_at: int) -> bool:
     # A day of slack on both sides: the exact first day is the source's, and clocks differ.
-    return _FIRST_EVENT - _DAY <= utc_milliseconds <= fetched_at + _DAY
+    return FIRST_EVENT - DAY <= utc_milliseconds <= fetched_at + DAY

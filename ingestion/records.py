@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ingestion import tables
+from ingestion import batches, tables
 from ingestion.canonical import spell
 from ingestion.decoding import (
     MAX_TOKEN_CHARACTERS,
@@ -174,67 +175,127 @@ def _derive(
     fetched_at: int | Sequence[int],
     conflict: int,
 ) -> Derived:
-    times = [fetched_at] * len(envelopes) if isinstance(fetched_at, int) else fetched_at
-    check_arguments(batch_seq, len(envelopes), len(times), conflict)
+    count = len(envelopes)
+    times = [fetched_at] * count if isinstance(fetched_at, int) else fetched_at
+    check_arguments(batch_seq, count, len(times), conflict)
+    first_conflict = count - conflict
+    done = batches.Decoded(rest=range(first_conflict))
+    if judge is decode:
+        done = batches.decode_all(envelopes[:first_conflict], rules, times[:first_conflict])
     rows: dict[str, list[tuple[Any, ...]]] = {}
+    refused: list[tuple[int, Refusal]] = done.refused
+    good_days: Counter[str] = Counter()
+    keys: Counter[str] = Counter()
+    for place in done.rest:
+        result = judge(envelopes[place], rules, times[place])
+        if isinstance(result, Refusal):
+            refused.append((place, result))
+            continue
+        rows.setdefault(result.event_day, []).append((*result.columns, place))
+        good_days[result.arrival_day] += 1
+        keys[result.columns[-1]] += 1
+    for place in range(first_conflict, count):
+        refused.append((place, _conflict(envelopes[place], rules, times[place])))
+    if done.good is not None:
+        good_days.update(_counts(done.good.column("arrival_day")))
+        keys.update(_counts(done.good.column("key_fingerprint")))
     rejects: list[tuple[Any, ...]] = []
     reasons: Counter[str] = Counter()
-    good_days: Counter[str] = Counter()
-    quarantined_days: Counter[str] = Counter()
-    conflict_days: Counter[str] = Counter()
-    keys: Counter[str] = Counter()
-    first_conflict = len(envelopes) - conflict
-    for place, (envelope, now) in enumerate(zip(envelopes, times, strict=True)):
+    days: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for place, refusal in sorted(refused, key=lambda item: item[0]):
         is_conflict = place >= first_conflict
-        result = _conflict(envelope, rules, now) if is_conflict else judge(envelope, rules, now)
-        if isinstance(result, Good):
-            rows.setdefault(result.event_day, []).append(result.columns)
-            good_days[result.arrival_day] += 1
-            keys[result.columns[-1]] += 1
-            continue
-        identifier = record_id(envelope)
-        known = not isinstance(identifier, Reason)
-        if is_conflict:
-            record_key = conflict_key(envelope, rules)
-        else:
-            record_key = str(identifier) if known else identity(envelope, rules)
-        rejects.append(
-            (
-                batch_seq,
-                identifier if known else None,
-                record_key,
-                result.reason.value,
-                result.stage.value,
-                spell(envelope),
-                result.key_fingerprint,
-                result.arrival_day,
-                now,  # its own time, which a replay has to judge it by
-            )
-        )
-        reasons[result.reason.value] += 1
-        (conflict_days if is_conflict else quarantined_days)[result.arrival_day] += 1
-        if result.key_fingerprint:
-            keys[result.key_fingerprint] += 1
-    raw = {}
-    for day in sorted(rows):
-        day_rows = sorted(rows[day], key=lambda row: (row[8], row[0]))
-        landed = [(batch_seq, landed_at)] * len(day_rows)
-        raw[day] = _table(
-            tables.ACCESS_LOGS.schema, [a + b for a, b in zip(day_rows, landed, strict=True)]
-        )
+        envelope, now = envelopes[place], times[place]
+        rejects.append(_reject(envelope, rules, batch_seq, now, refusal, is_conflict))
+        reasons[refusal.reason.value] += 1
+        days[is_conflict][refusal.arrival_day] += 1
+        if refusal.key_fingerprint:
+            keys[refusal.key_fingerprint] += 1
     rejects.sort(key=lambda row: row[2])
-    quarantine = _table(tables.QUARANTINED_RECORDS.schema, rejects)
     derived = Derived(
-        raw=raw,
-        quarantine=quarantine,
+        raw=_raw(rows, done.good, batch_seq, landed_at),
+        quarantine=_table(tables.QUARANTINED_RECORDS.schema, rejects),
         reasons=dict(sorted(reasons.items())),
-        good_days=dict(good_days),
-        quarantined_days=dict(quarantined_days),
-        conflict_days=dict(conflict_days),
+        good_days=dict(sorted(good_days.items())),
+        quarantined_days=dict(sorted(days[False].items())),
+        conflict_days=dict(sorted(days[True].items())),
         keys=dict(sorted(keys.items())),
     )
-    check_rows(batch_seq, len(envelopes), derived)
+    check_rows(batch_seq, count, derived)
     return derived
+
+
+def _reject(
+    envelope: object,
+    rules: Rules,
+    batch_seq: int,
+    fetched_at: int,
+    refusal: Refusal,
+    is_conflict: bool,
+) -> tuple[Any, ...]:
+    identifier = record_id(envelope)
+    known = not isinstance(identifier, Reason)
+    if is_conflict:
+        record_key = conflict_key(envelope, rules)
+    else:
+        record_key = str(identifier) if known else identity(envelope, rules)
+    return (
+        batch_seq,
+        identifier if known else None,
+        record_key,
+        refusal.reason.value,
+        refusal.stage.value,
+        spell(envelope),
+        refusal.key_fingerprint,
+        refusal.arrival_day,
+        fetched_at,  # its own time, which a replay has to judge it by
+    )
+
+
+def _raw(
+    rows: dict[str, list[tuple[Any, ...]]], good: pa.Table | None, batch_seq: int, landed_at: int
+) -> dict[str, pa.Table]:
+    """Return all good rows by day: those decoded one by one, and those decoded together."""
+    tables_of = _by_day(good) if good is not None else {}
+    raw = {}
+    for day in sorted(rows.keys() | tables_of.keys()):
+        parts = [tables_of[day]] if day in tables_of else []
+        if day in rows:
+            parts.append(_table(_PLACED, rows[day]))
+        table = parts[0]
+        if day in rows:
+            table = pa.concat_tables(parts).sort_by(
+                [(name, "ascending") for name in ("occurred_at", "record_id", "place")]
+            )
+        columns = table.columns[:-1]
+        for value, kind in zip((batch_seq, landed_at), _LANDED, strict=True):
+            columns.append(pa.repeat(pa.scalar(value, kind.type), table.num_rows))
+        raw[day] = pa.table(columns, schema=tables.ACCESS_LOGS.schema)
+    return raw
+
+
+_LANDED = [tables.ACCESS_LOGS.schema.field(name) for name in ("batch_seq", "landed_at")]
+_PLACED = pa.schema(
+    [field for field in tables.ACCESS_LOGS.schema if field not in _LANDED]
+    + [pa.field("place", pa.int32(), nullable=False)]
+)
+
+
+def _by_day(good: pa.Table) -> dict[str, pa.Table]:
+    """Return the parts of a table that is sorted by day."""
+    placed = good.select(_PLACED.names).cast(_PLACED)
+    days = good.column("event_day").combine_chunks()
+    names = days.dictionary.to_pylist()
+    ends = pc.run_end_encode(days.indices)
+    found = {}
+    begin = 0
+    for end, code in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
+        found[names[code]] = placed.slice(begin, end - begin)
+        begin = end
+    return found
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
 
 
 def check_arguments(batch_seq: int, count: int, times: int, conflict: int) -> None:

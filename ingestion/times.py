@@ -16,6 +16,9 @@ _ISO = re.compile(
 _EPOCH = datetime(1970, 1, 1)  # naive on purpose: wall time, whose zone comes later
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _SECOND = timedelta(seconds=1)
+QUARTER = 900_000
+"""Milliseconds of a quarter of an hour: on these, at the finest, zones change their offsets."""
+
 _MAX_STAMP = 253_402_300_800
 """Seconds from 1970 to the year 10000, the end of Python's calendar."""
 
@@ -28,6 +31,7 @@ class SourceClock:
         self.false_z = false_z
         self._zone = ZoneInfo(zone)
         self._offsets: dict[tuple[int, int], int] = {}
+        self._days: dict[int, str | None] = {}
 
     def parse(self, text: str) -> int | None:
         """Return UTC milliseconds of an ISO 8601 text, or None if it is none.
@@ -92,8 +96,32 @@ class SourceClock:
         instant = datetime.fromtimestamp(utc_milliseconds // 1_000, UTC)
         return instant.astimezone(self._zone).date().isoformat()
 
+    def day_of_quarter(self, quarter: int) -> str | None:
+        """Return the day of all instants of a quarter of an hour; None if there are two days.
+
+        Quarters are counted from 1970 in UTC.
+
+        Raises:
+            OverflowError, ValueError: outside the years 1 to 9999; check the range first.
+        """
+        if quarter not in self._days:
+            if len(self._days) > 100_000:
+                self._days.clear()
+            first, last = quarter * QUARTER, (quarter + 1) * QUARTER - 1
+            day = self.day(first)
+            self._days[quarter] = day if day == self.day(last) else None
+        return self._days[quarter]
+
+    def offset(self, wall_milliseconds: int) -> int:
+        """Return the zone's offset in milliseconds at a wall time read as UTC.
+
+        Raises:
+            OverflowError: outside the years 1 to 9999.
+        """
+        return self._offset(_EPOCH + timedelta(milliseconds=wall_milliseconds)) * 1_000
+
     def _offset(self, wall: datetime) -> int:
-        # Offsets change on quarter hours at the finest, and asking the zone costs a microsecond.
+        # One for each quarter of an hour, because asking the zone costs a microsecond.
         key = (wall.toordinal(), wall.hour * 4 + wall.minute // 15)
         offset = self._offsets.get(key)
         if offset is None:
