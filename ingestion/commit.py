@@ -27,6 +27,7 @@ from ingestion.headers import Head, Header
 from ingestion.lake import Lake
 from ingestion.proposals import Entry
 from ingestion.tables import SOURCE
+from ingestion.texts import Texts
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class LandingLog:
             )
         return header, body
 
-    def envelopes(self, header: Header) -> list[object]:
+    def envelopes(self, header: Header) -> Texts:
         """Return the records of a batch, still encrypted.
 
         Raises:
@@ -143,15 +144,15 @@ class LandingLog:
                 "changed. Restore them from the bucket's versions; a lifecycle rule may have "
                 "removed them after their 30 days."
             )
-        envelopes = json.loads(body)
+        envelopes = Texts.read(body)
         if len(envelopes) != header.new:
             raise ContractError(
                 f"Batch {header.seq} promises {header.new} records, not "
                 f"{len(envelopes)}. This is a bug; nothing was published."
             )
-        return list(envelopes)
+        return envelopes
 
-    def append(self, propose: Callable[[Head], Entry | None]) -> Header | None:
+    def append(self, propose: Callable[[Head], Entry | None]) -> Entry | None:
         """Commit what ``propose`` makes of the head of the log; None if it has nothing to say.
 
         Safe to race: whoever loses CAS-1 is asked again, with the winner as its head. Safe to
@@ -161,10 +162,10 @@ class LandingLog:
             proposal = propose(self.head())
             if proposal is None:
                 return None
-            header, body = proposal
-            self._lake.put(header.body, body, "application/json")
+            header = proposal.header
+            self._lake.put(header.body, proposal.body, "application/json")
             if self._lake.create(self.key("log", header.seq), header.to_bytes()):
-                return header
+                return proposal
 
     def plan(self, seq: int, manifest: bytes) -> dict[str, Any]:
         """Fix the files of a batch, CAS-2, and return what stands: ours or an earlier winner's."""

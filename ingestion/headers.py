@@ -5,8 +5,8 @@ Fields that came later have defaults, so that a log that an earlier version bega
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ingestion.ledger import IdRanges
@@ -66,7 +66,8 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """Return the bytes that the log holds."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps(told, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Self:
@@ -109,6 +110,10 @@ class Recent:
     def holds(self, record_id: int, by: str) -> bool:
         """Tell whether there is something to compare with under this pseudonym key."""
         return by == self.by and record_id in self._digests
+
+    def any_of(self, ids: Set[int], by: str) -> bool:
+        """Tell whether there is something to compare with for one of these ids."""
+        return by == self.by and not self._digests.keys().isdisjoint(ids)
 
     def contradicts(self, record_id: int, digest: bytes | None) -> bool:
         """Tell whether the id is known with another content. Unreadable contradicts nothing."""

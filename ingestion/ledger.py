@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from ingestion.errors import ContractError
@@ -32,9 +32,15 @@ class IdRanges:
     def __bool__(self) -> bool:
         return bool(self._lows)
 
+    def known(self, ids: Set[int]) -> Set[int]:
+        """Return which of ``ids`` are among these."""
+        if not ids or not self or min(ids) > self._highs[-1] or max(ids) < self._lows[0]:
+            return frozenset()
+        return {i for i in ids if i in self}
+
     def union(self, ids: Iterable[int]) -> "IdRanges":
         """Return these ids and ``ids`` together."""
-        return IdRanges([*self, *((i, i) for i in ids)])
+        return IdRanges([*self, *runs(ids)])
 
     def gaps(self) -> list[tuple[int, int]]:
         """Return the ranges between the ranges: ids that a later one overtook."""
@@ -71,6 +77,20 @@ class IdRanges:
             return None
         place = bisect_right(self._lows, self._highs[-1] - late_horizon) - 1
         return self._highs[place] if place >= 0 else None
+
+
+def runs(ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Return ids, in any order, as closed ranges."""
+    ordered = sorted(ids)
+    if ordered and ordered[-1] - ordered[0] < len(ordered) == len(set(ordered)):
+        return [(ordered[0], ordered[-1])]  # nearly always: a source numbers without gaps
+    found: list[tuple[int, int]] = []
+    for identifier in ordered:
+        if found and identifier <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], identifier)
+        else:
+            found.append((identifier, identifier))
+    return found
 
 
 COUNTS = ("offered", "good", "quarantined", "duplicate", "conflict", "replayed")

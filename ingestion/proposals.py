@@ -13,21 +13,19 @@ from ingestion.headers import RECENT_IDS, Head, Header
 from ingestion.ledger import IdRanges
 from ingestion.records import Rules
 from ingestion.tables import SOURCE
+from ingestion.texts import Plain, Texts
 
 MAX_UNIDENTIFIED = 1_000
 """Envelopes without a usable id are remembered by digest; the window shows no more than these."""
 
-Entry = tuple[Header, bytes]
-"""A header, and the body that it points to."""
-
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """One record that the source offered, and the key that it is known by."""
+class Entry:
+    """A header, the records that it is about, and the body that it points to: their array."""
 
-    key: int | str
-    envelope: object
-    day: str
+    header: Header
+    envelopes: Texts
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -39,15 +37,42 @@ class Candidate:
     fetched_at: int
     is_consecutive: bool
     """Ids have no gaps by themselves, so that a gap is something missing."""
-    records: list[Offered] = field(default_factory=list)
+    keys: list[int | str] = field(default_factory=list)
+    """What each record is known by: its id, or a digest where it has none."""
+    spelled: list[bytes] = field(default_factory=list)
+    days: list[str] = field(default_factory=list)
+    places: dict[int | str, int] = field(default_factory=dict)
+    """Where each key came first."""
+    size: int = 0
+    """Bytes of the records' texts."""
     duplicates: Counter[str] = field(default_factory=Counter)
     pages: list[dict[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def add(self, key: int | str, text: bytes, day: str) -> None:
+        """Take one record."""
+        self.places.setdefault(key, len(self.keys))
+        self.keys.append(key)
+        self.spelled.append(text)
+        self.days.append(day)
+        self.size += len(text)
+
+    def extend(self, plain: Plain, days: Sequence[str]) -> None:
+        """Take records whose ids are neither here yet nor twice among themselves."""
+        self.places.update(zip(plain.ids, range(len(self), len(self) + len(plain)), strict=True))
+        self.keys += plain.ids
+        self.spelled += plain.spelled
+        self.days += days
+        self.size += sum(map(len, plain.spelled))
 
 
 def entry(head: Head, envelopes: Sequence[object], **fields: Any) -> Entry:
     """Return the entry that follows ``head``; what ``fields`` does not say goes on as it was."""
     seq, nonce = head.seq + 1, uuid.uuid4().hex
-    body = json.dumps(envelopes, separators=(",", ":")).encode()
+    texts = envelopes if isinstance(envelopes, Texts) else Texts.of(envelopes)
+    body = texts.array()
     header = Header(
         **{
             "seq": seq,
@@ -64,44 +89,34 @@ def entry(head: Head, envelopes: Sequence[object], **fields: Any) -> Entry:
             **fields,
         }
     )
-    return header, body
+    return Entry(header, texts, body)
 
 
 def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
     """Return the batch of what is new in ``candidate``; None if nothing is."""
-    new: dict[int | str, Offered] = {}
-    conflicts: dict[str, Offered] = {}
-    taken = set(head.unidentified)
-    duplicates = Counter(candidate.duplicates)
-    for record in candidate.records:
-        key = record.key
-        is_known = key in head.settled if isinstance(key, int) else key in taken
-        if not is_known and key not in new:
-            new[key] = record
-        elif is_contradiction(head, record, new.get(key), rules):
-            contested = records.conflict_key(record.envelope, rules)
-            if contested in taken or contested in conflicts:
-                duplicates[record.day] += 1
-            else:
-                conflicts[contested] = record
-        else:
-            duplicates[record.day] += 1
-    body = [*new.values(), *conflicts.values()]
-    if not body:
+    new, conflicts, repeated = _judged(head, candidate, rules)
+    if not new and not conflicts:
         return None
-    offered = duplicates + Counter(record.day for record in body)
+    duplicates = candidate.duplicates + repeated
+    if len(new) == len(candidate):  # all of them, in their order
+        spelled, kept_days = candidate.spelled, Counter(candidate.days)
+    else:
+        places = [*new.values(), *conflicts.values()]
+        spelled = [candidate.spelled[place] for place in places]
+        kept_days = Counter(candidate.days[place] for place in places)
+    offered = duplicates + kept_days
     ids = [key for key in new if isinstance(key, int)]
     settled = head.settled.union(ids)
-    unidentified = [key for key in new if isinstance(key, str)]
+    unidentified = [key for key in new if isinstance(key, str)] if len(ids) < len(new) else []
     mark = rules.pseudonyms.fingerprint
     known = {
         identifier: digest
         for identifier in sorted(ids)[-RECENT_IDS:]
-        if (digest := records.plaintext_digest(new[identifier].envelope, rules)) is not None
+        if (digest := _digest(candidate.spelled[new[identifier]], rules)) is not None
     }
     return entry(
         head,
-        [record.envelope for record in body],
+        Texts(spelled),
         settled=as_lists(settled),
         unidentified=[*head.unidentified, *unidentified, *conflicts][-MAX_UNIDENTIFIED:],
         recent=head.recent.renewed(mark, known).as_json(),
@@ -120,20 +135,53 @@ def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
     )
 
 
-def is_contradiction(head: Head, record: Offered, first: Offered | None, rules: Rules) -> bool:
+def _judged(
+    head: Head, candidate: Candidate, rules: Rules
+) -> tuple[dict[int | str, int], dict[str, int], Counter[str]]:
+    """Return the places of new records and of conflicts by their keys, and duplicates by day."""
+    taken = set(head.unidentified)
+    known = head.settled.known({key for key in candidate.places if isinstance(key, int)})
+    if not known and taken.isdisjoint(candidate.places) and len(candidate.places) == len(candidate):
+        return candidate.places, {}, Counter()
+    new: dict[int | str, int] = {}
+    conflicts: dict[str, int] = {}
+    duplicates: Counter[str] = Counter()
+    for place, key in enumerate(candidate.keys):
+        text = candidate.spelled[place]
+        is_known = key in known if isinstance(key, int) else key in taken
+        if not is_known and key not in new:
+            new[key] = place
+            continue
+        first = candidate.spelled[new[key]] if key in new else None
+        if is_contradiction(head, key, text, first, rules):
+            contested = records.conflict_key(json.loads(text), rules)
+            if contested not in taken and contested not in conflicts:
+                conflicts[contested] = place
+                continue
+        duplicates[candidate.days[place]] += 1
+    return new, conflicts, duplicates
+
+
+def is_contradiction(
+    head: Head, key: int | str, text: bytes, first: bytes | None, rules: Rules
+) -> bool:
     """Tell whether a record's id is known with another plaintext, here or at the head.
 
     Only where both can be read: a record that no key opens may well be the same one.
     """
-    if not isinstance(record.key, int):
+    if not isinstance(key, int):
         return False  # its key is its content
-    if first is None and not head.recent.holds(record.key, rules.pseudonyms.fingerprint):
+    if first is None and not head.recent.holds(key, rules.pseudonyms.fingerprint):
         return False
-    digest = records.plaintext_digest(record.envelope, rules)
+    digest = _digest(text, rules)
     if first is None:
-        return head.recent.contradicts(record.key, digest)
-    other = records.plaintext_digest(first.envelope, rules)
+        return head.recent.contradicts(key, digest)
+    other = _digest(first, rules)
     return digest is not None and other is not None and digest != other
+
+
+def _digest(text: bytes, rules: Rules) -> bytes | None:
+    return records.plaintext_digest(json.loads(text), rules)
 
 
 def as_lists(ranges: IdRanges | Sequence[tuple[int, int]]) -> list[list[int]]:

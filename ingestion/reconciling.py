@@ -6,13 +6,13 @@ rows that readers see, so that a row that was lost or altered is found by somebo
 
 import io
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion import records
@@ -47,7 +47,6 @@ COMPARED = (
 """What the source alone determines; a batch's number and time, and the key, are ours."""
 
 _SHOWN_IDS = 20
-_FILE = re.compile(r"/seq=(\d{12})-\d+\.parquet\Z")
 
 
 @dataclass(slots=True)
@@ -107,24 +106,24 @@ def reconcile(settings: Settings, days: int = 7) -> Reconciliation:
         ConfigError: if the settings, the keys or the source's address are wrong.
         SourceUnavailable: if the source does not answer as it should.
     """
-    landing = Landing(settings)
-    landing.catch_up()
-    head = landing.log.head()
-    start = None
-    if settings.source_paging == "cursor":
-        since = milliseconds(datetime.now(UTC) - timedelta(days=days))
-        start = _cursor_before(landing.log, head, since)
-    landing.begin("reconcile")
-    comparison = _Comparison(landing, head)
-    for page in api.read(settings, start):
-        fetched_at = landing.candidate.fetched_at
-        landing.take_page(page)
-        comparison.take(page.envelopes, fetched_at)
-        logger.info("compared read=%d late=%d", comparison.found.read, comparison.found.late)
-    comparison.finish()
-    landing.flush()
-    comparison.found.manifests = landing.recover()
-    return comparison.found
+    with Landing(settings) as landing:
+        landing.catch_up()
+        head = landing.log.head()
+        start = None
+        if settings.source_paging == "cursor":
+            since = milliseconds(datetime.now(UTC) - timedelta(days=days))
+            start = _cursor_before(landing.log, head, since)
+        landing.begin("reconcile")
+        comparison = _Comparison(landing, head)
+        for page in api.read(settings, start):
+            fetched_at = landing.candidate.fetched_at
+            landing.take_page(page)
+            comparison.take(page.envelopes, fetched_at)
+            logger.info("compared read=%d late=%d", comparison.found.read, comparison.found.late)
+        comparison.finish()
+        landing.flush()
+        comparison.found.manifests = landing.recover()
+        return comparison.found
 
 
 def _cursor_before(log: LandingLog, head: Head, since: int) -> int | None:
@@ -238,14 +237,33 @@ class _Comparison:
         return self._day[1]
 
     def _tables(self, prefix: str, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield the published files below ``prefix`` that nothing supersedes."""
+        """Yield the rows below ``prefix`` that are published and that nothing supersedes.
+
+        By their batch, not by the name of their file: compaction merges files. Where it took one
+        away after we listed it, what it was merged into is in a new listing.
+        """
         lake: Lake = self._landing.lake
-        for key in lake.keys(prefix):
-            match = _FILE.search(key)
-            seq = int(match[1]) if match else 0
-            is_visible = 0 < seq <= self._head.seq and seq not in self._unpublished
-            if is_visible and seq not in self._head.superseded and (body := lake.get(key)):
-                yield pq.read_table(io.BytesIO(body), columns=columns)
+        read: set[str] = set()
+        is_whole = False
+        while not is_whole:
+            is_whole = True
+            for key in [key for key in lake.keys(prefix) if key not in read]:
+                body = lake.get(key)
+                if body is None:
+                    is_whole = False
+                    continue
+                read.add(key)
+                table = pq.read_table(io.BytesIO(body), columns=[*columns, "batch_seq"])
+                seqs = table.column("batch_seq").unique().to_pylist()
+                shown = [seq for seq in seqs if self._is_shown(seq)]
+                if len(shown) < len(seqs):
+                    keep = pc.is_in(table.column("batch_seq"), pa.array(shown, pa.int64()))
+                    table = table.filter(keep)
+                yield table
+
+    def _is_shown(self, seq: int) -> bool:
+        is_published = 0 < seq <= self._head.seq and seq not in self._unpublished
+        return is_published and seq not in self._head.superseded
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[int, tuple[Any, ...]]]:

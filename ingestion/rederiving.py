@@ -30,19 +30,21 @@ def rederive(settings: Settings, seqs: Sequence[int]) -> list[str]:
         ConfigError: if a batch is not there, not published, or superseded already.
         ContractError: if a landing body is gone or was changed.
     """
-    landing = Landing(settings)
-    landing.catch_up()
-    for place, seq in enumerate(seqs, 1):
+    with Landing(settings) as landing:
+        landing.catch_up()
+        for place, seq in enumerate(seqs, 1):
 
-        def propose(head: Head, seq: int = seq) -> Entry:
-            _refuse_unsuitable(landing, head, seq)
-            return _entry(landing, head, seq)
+            def propose(head: Head, seq: int = seq) -> Entry:
+                _refuse_unsuitable(landing, head, seq)
+                return _entry(landing, head, seq)
 
-        header = landing.log.append(propose)
-        assert header is not None  # a proposal is always made
-        logger.info("rederiving seq=%d as=%d batch=%d/%d", seq, header.seq, place, len(seqs))
-        landing.deriver.stage(landing.lake, landing.log, header.seq)
-    return landing.recover()
+            made = landing.log.append(propose)
+            assert made is not None  # a proposal is always made
+            logger.info(
+                "rederiving seq=%d as=%d batch=%d/%d", seq, made.header.seq, place, len(seqs)
+            )
+            landing.stage(made)
+        return landing.recover()
 
 
 def _refuse_unsuitable(landing: Landing, head: Head, seq: int) -> None:

@@ -40,22 +40,22 @@ def replay(settings: Settings, reason: str | None = None) -> list[str]:
     """
     if reason is not None and reason not in set(Reason):
         raise ConfigError(f"There is no reason {reason!r}; there are {', '.join(Reason)}.")
-    landing = Landing(settings)
-    landing.catch_up()
-    rules = landing.deriver.rules
+    with Landing(settings) as landing:
+        landing.catch_up()
+        rules = landing.deriver.rules
 
-    def propose(head: Head) -> Entry | None:
-        rows = (
-            row
-            for row in refused(landing.lake, landing.log, head)
-            if row.has_its_own_id and reason in (None, row.reason)
-        )
-        return _entry(head, list(islice(_readable(rows, rules), MAX_BATCH_RECORDS)), landing)
+        def propose(head: Head) -> Entry | None:
+            rows = (
+                row
+                for row in refused(landing.lake, landing.log, head)
+                if row.has_its_own_id and reason in (None, row.reason)
+            )
+            return _entry(head, list(islice(_readable(rows, rules), MAX_BATCH_RECORDS)), landing)
 
-    while header := landing.log.append(propose):
-        logger.info("replayed seq=%d records=%d", header.seq, header.replayed)
-        landing.deriver.stage(landing.lake, landing.log, header.seq)
-    return landing.recover()
+        while made := landing.log.append(propose):
+            logger.info("replayed seq=%d records=%d", made.header.seq, made.header.replayed)
+            landing.stage(made)
+        return landing.recover()
 
 
 def _readable(rows: Iterable[Refused], rules: Rules) -> Iterator[Refused]:

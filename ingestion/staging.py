@@ -73,7 +73,27 @@ class Deriver:
 
     def stage(self, lake: Lake, log: LandingLog, seq: int) -> str:
         """Return the key of a manifest for a batch, deriving the batch if there is none to use."""
-        return self._staged(lake, log, seq) or self._derive(lake, log, log.header(seq))
+        if staged := self._staged(lake, log, seq):
+            return staged
+        header = log.header(seq)
+        return self.stage_committed(lake, log, header, log.envelopes(header))
+
+    def stage_committed(
+        self, lake: Lake, log: LandingLog, header: Header, envelopes: Sequence[object]
+    ) -> str:
+        """Derive a batch whose records are in hand, because this very run has just committed them.
+
+        A twin that saw it in the log may have staged it, too: the check decides which one counts.
+        """
+        derived = derive(
+            envelopes,
+            self.rules,
+            batch_seq=header.seq,
+            landed_at=header.fetched_at,
+            fetched_at=header.fetched_at if not header.times else header.fetched_times(),
+            conflict=header.conflict,
+        )
+        return self._write(lake, log, header, derived)
 
     def _staged(self, lake: Lake, log: LandingLog, seq: int) -> str | None:
         if (plan := log.planned(seq)) is not None:
@@ -85,16 +105,8 @@ class Deriver:
                     return key
         return None
 
-    def _derive(self, lake: Lake, log: LandingLog, header: Header) -> str:
+    def _write(self, lake: Lake, log: LandingLog, header: Header, derived: Derived) -> str:
         seq = header.seq
-        derived = derive(
-            log.envelopes(header),
-            self.rules,
-            batch_seq=seq,
-            landed_at=header.fetched_at,
-            fetched_at=header.fetched_times(),
-            conflict=header.conflict,
-        )
         sums = {
             "offered": header.offered,
             "good": sum(table.num_rows for table in derived.raw.values()),

@@ -7,7 +7,7 @@ bytes go on as they are: into the landing body, and from there to the process th
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import compress
 from typing import Self, overload
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HUNDRED_SECONDS = 100
-"""A stamp without its last two digits is a stretch of so many seconds."""
+"""A stamp without its last two digits before the point is a stretch of so many seconds."""
 
 _FORM = (
     rb'(\{"recordId": ?(0|[1-9][0-9]{0,17}), ?"ArrivalTimeStamp": ?([1-9][0-9]{7})[0-9]{2}'
@@ -86,13 +86,23 @@ class Plain(Texts):
         cut = slice(begin, end)
         return Plain(self.spelled[cut], self.ids[cut], self.hundreds[cut])
 
-    def without(self, known: set[int]) -> "Plain":
+    def without(self, known: Set[int]) -> "Plain":
         """Return those whose ids are not among ``known``."""
         kept = [identifier not in known for identifier in self.ids]
         return Plain(
             list(compress(self.spelled, kept)),
             list(compress(self.ids, kept)),
             list(compress(self.hundreds, kept)),
+        )
+
+    def outermost(self, seconds: int) -> Texts:
+        """Return those that arrived first and last, of those so near the middle one."""
+        ordered = sorted(self.hundreds)
+        middle, reach = int(ordered[(len(ordered) - 1) // 2]), seconds // HUNDRED_SECONDS
+        near = [each for each in ordered if abs(int(each) - middle) <= reach]
+        ends = (near[0], near[-1])
+        return Texts(
+            [t for t, each in zip(self.spelled, self.hundreds, strict=True) if each in ends]
         )
 
 
@@ -135,5 +145,11 @@ def _is_clean(text: bytes, lines: int) -> bool:
     """
     if not text.isascii() or b"\\" in text or text.count(b"\n") != lines:
         return False
-    octets = pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
-    return int(pc.sum(pc.less(octets, pa.scalar(0x20, pa.uint8()))).as_py() or 0) == lines
+    return int(pc.sum(pc.less(_octets(text), _SPACE)).as_py() or 0) == lines
+
+
+def _octets(text: bytes) -> pa.Array:
+    return pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
+
+
+_SPACE = _octets(b" ")[0]  # not pa.scalar, at whose first call Arrow loads pandas

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ from ingestion.settings import Settings
 from ingestion.sources.answers import MAX_BODY_BYTES, Again, Answer, Line, TooLarge, Unanswered
 from ingestion.sources.envelopes import Broken, parse_array
 from ingestion.sources.patience import ATTEMPTS, Patience
+from ingestion.sources.reading import ahead
+from ingestion.texts import Plain, plain_array
 from ingestion.times import SourceClock
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ MAX_RECORDS = 100_000
 MAX_PAGES_WITHOUT_IDS = 10
 """In a row; then a person has to look at the source."""
 
-_DAY_MILLISECONDS = 86_400_000
+_DAY_SECONDS = 86_400
 
 _KINDS = frozenset(
     f"application/{kind}" for kind in ("json", "x-ndjson", "xml", "octet-stream", "gzip")
@@ -58,7 +60,7 @@ _REMEDIES = {
 class Page:
     """One answer of the API."""
 
-    envelopes: list[object]
+    envelopes: Sequence[object]
     cursor: int | None
     sha256: str
     status: int
@@ -80,24 +82,34 @@ def polling_interval(span_seconds: float | None) -> int | None:
     return None if span_seconds is None else max(1, int(span_seconds / 2))
 
 
-def span(envelopes: list[object], clock: SourceClock) -> float | None:
+def span(envelopes: Sequence[object], clock: SourceClock) -> float | None:
     """Return the seconds between the first and the last arrival, None if fewer than two say.
 
     A stamp further than a day from the median is taken for a wrong clock, so that one of them
     makes no window of fifty years. A window that does cover more counts as two days at most,
     which makes ``polling_interval`` only safer.
     """
-    stamps = [
+    if isinstance(envelopes, Plain):
+        envelopes = envelopes.outermost(_DAY_SECONDS)
+        return _extent(_stamps(envelopes, clock))
+    stamps = _stamps(envelopes, clock)
+    if not stamps:
+        return None
+    middle = statistics.median_low(stamps)
+    return _extent([stamp for stamp in stamps if abs(stamp - middle) <= _DAY_SECONDS * 1_000])
+
+
+def _stamps(envelopes: Sequence[object], clock: SourceClock) -> list[int]:
+    return [
         stamp
         for envelope in envelopes
         if isinstance(envelope, dict)
         and (stamp := clock.arrival(envelope.get("ArrivalTimeStamp"))) is not None
     ]
-    if not stamps:
-        return None
-    middle = statistics.median_low(stamps)
-    near = [stamp for stamp in stamps if abs(stamp - middle) <= _DAY_MILLISECONDS]
-    return (max(near) - min(near)) / 1_000 if len(near) > 1 else None
+
+
+def _extent(stamps: Sequence[int]) -> float | None:
+    return (max(stamps) - min(stamps)) / 1_000 if len(stamps) > 1 else None
 
 
 def read(settings: Settings, start: int | None, patience: Patience | None = None) -> Iterator[Page]:
@@ -111,8 +123,17 @@ def read(settings: Settings, start: int | None, patience: Patience | None = None
         ConfigError: if the source refuses us, so that a retry would too.
         SourceUnavailable: if it does not answer, or answers with anything but an array.
     """
+    pages = _pages(settings, start, patience or Patience())
+    # The next page while this one is taken. Not several at a time: where a page begins is known
+    # only when the one before it has come.
+    return ahead(pages) if settings.source_paging == "cursor" else pages
+
+
+def _pages(
+    settings: Settings, start: int | None, patience: Patience
+) -> Generator[Page, None, None]:
     with contextlib.closing(Line(settings.source_url)) as line:
-        client = _Client(settings, line, patience or Patience())
+        client = _Client(settings, line, patience)
         if settings.source_paging == "window":
             yield client.page(None, None)
         else:
@@ -207,6 +228,9 @@ class _Client:
         self._end = patience.monotonic() + MAX_RUN_SECONDS
         self._clock = SourceClock(settings.source_time_zone, settings.source_false_z)
         self._token_file = settings.source_token_file
+        # No compression: a token is base64 of noise, so gzip saves a third of the bytes, and takes
+        # GZIPCOST to unpack; all the rest of fetching and landing takes about as much. It would pay
+        # on a line of less than 1 MB/s.
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         self._had_a_page = False
         self._authorize()
@@ -285,9 +309,11 @@ class _Client:
         # Every value but the first stands behind one of these, or behind another value's.
         if body.count(b",") + body.count(b":") + body.count(b"[") > MAX_VALUES:
             raise TooLarge(f"answered with more than {MAX_VALUES:,} values")
+        envelopes: Sequence[object] | None = plain_array(bytes(body).strip())
         try:
-            # Whatever charset the header claims: JSON is UTF-8, and what is not is refused.
-            envelopes = parse_array(body.decode("utf-8-sig"))
+            if envelopes is None:
+                # Whatever charset the header claims: JSON is UTF-8, and what is not is refused.
+                envelopes = parse_array(body.decode("utf-8-sig"))
         except Broken as broken:
             wrong = f"that is no JSON array: {broken}"
         except UnicodeDecodeError as error:
@@ -295,7 +321,10 @@ class _Client:
         else:
             if len(envelopes) > MAX_RECORDS:
                 raise TooLarge(f"answered with more than {MAX_RECORDS:,} records")
-            ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
+            if isinstance(envelopes, Plain):
+                ids = envelopes.ids
+            else:
+                ids = [i for i in map(record_id, envelopes) if not isinstance(i, Reason)]
             return Page(
                 envelopes,
                 cursor,

@@ -9,8 +9,9 @@ import contextlib
 import gzip
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -18,8 +19,11 @@ from urllib.parse import unquote, urlsplit
 from ingestion.errors import ConfigError, DamagedDump
 from ingestion.sources.envelopes import MAX_ELEMENT, Broken, parse_line, read_array
 from ingestion.sources.gzipped import MAX_RATIO, is_bomb
+from ingestion.texts import plain_lines
 
 _PIECE = 64 * 1024
+_BLOCK = 1024 * 1024
+_SHEET = 2_000
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -64,7 +68,15 @@ def find(uri: str, objects: Objects) -> list[Dump]:
 
 
 def read(dump: Dump, objects: Objects) -> Iterator[object]:
-    """Yield the envelopes of one file; a line that is no JSON is yielded as its text.
+    """Yield the envelopes of one file, as ``sheets`` does, one by one."""
+    for sheet in sheets(dump, objects):
+        yield from sheet
+
+
+def sheets(dump: Dump, objects: Objects) -> Iterator[Sequence[object]]:
+    """Yield the envelopes of one file, as many at a time as a megabyte or so of it holds.
+
+    A line that is no JSON is yielded as its text.
 
     Raises:
         DamagedDump: if the file is damaged, cut or no dump, naming it and the place. Nothing
@@ -81,12 +93,13 @@ def read(dump: Dump, objects: Objects) -> Iterator[object]:
             except OSError as error:
                 raise ConfigError(f"Cannot read {dump.uri}: {error.strerror}.") from None
         form = _inspect(dump, raw)
-        raw.seek(0)
         if form == "lines":
-            for line in _lines(raw):
-                yield parse_line(line)
+            for block in _blocks(_opened(raw)):
+                yield plain_lines(block) or [parse_line(line) for line in _lines(block)]
         elif form == "array":
-            yield from _array(dump, raw)
+            elements = _array(dump, raw)
+            while sheet := list(islice(elements, _SHEET)):
+                yield sheet
 
 
 def _path(uri: str) -> Path:
@@ -151,18 +164,26 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
     )
 
 
-def _lines(raw: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines that hold anything; one beyond the cap is cut, so that it is refused."""
-    stream = _opened(raw)
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield whole lines, a megabyte or so at a time; one beyond the cap loses its end."""
     is_first = True
-    while line := stream.readline(MAX_ELEMENT + 1):
-        if len(line) > MAX_ELEMENT and not line.endswith(b"\n"):
-            while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
-                pass
-            line = line[:MAX_ELEMENT] + b"\xff"  # no UTF-8, so that no lucky cut reads as whole
+    while block := stream.read(_BLOCK):
         if is_first:
-            line, is_first = line.removeprefix(_BOM), False
-        if line := line.strip(_SPACE):
+            block, is_first = block.removeprefix(_BOM), False
+        if not block.endswith(b"\n"):
+            rest = stream.readline(MAX_ELEMENT + 1)
+            block += rest
+            while len(rest) > MAX_ELEMENT and not rest.endswith(b"\n"):
+                rest = stream.readline(MAX_ELEMENT + 1)
+        yield block if block.endswith(b"\n") else block + b"\n"
+
+
+def _lines(block: bytes) -> Iterator[bytes]:
+    """Yield the lines that hold anything; one beyond the cap is cut, so that it is refused."""
+    for line in block.split(b"\n"):
+        if len(line) > MAX_ELEMENT:
+            yield line[:MAX_ELEMENT] + b"\xff"  # no UTF-8, so that no lucky cut reads as whole
+        elif line := line.strip(_SPACE):
             yield line
 
 

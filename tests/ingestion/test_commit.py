@@ -13,8 +13,9 @@ import ingestion.landing
 from ingestion import ContractError, LakeUnavailable, Settings, land_api, land_dumps
 from ingestion.commit import LandingLog
 from ingestion.headers import Header
-from ingestion.proposals import Candidate, Offered, propose
+from ingestion.proposals import Candidate, propose
 from ingestion.staging import Deriver
+from ingestion.texts import spell
 from tests.ingestion.conftest import place_lake
 from tests.ingestion.envelopes import STRANGER, envelope, judge, plaintext, population, seal
 from tests.ingestion.lakes import (
@@ -41,10 +42,10 @@ def append(make_settings: Callable[..., Settings]) -> Append:
         made = Candidate("api", "run", 1_763_000_000_000, is_consecutive=True)
         for each in envelopes:
             key = each if isinstance(each, str) else each["recordId"]
-            made.records.append(Offered(key, each, "2026-11-19"))
-        header = log.append(lambda head: propose(head, made, rules))
-        assert header is not None
-        return header
+            made.add(key, spell(each), "2026-11-19")
+        entry = log.append(lambda head: propose(head, made, rules))
+        assert entry is not None
+        return entry.header
 
     return append
 
