@@ -2,9 +2,10 @@
 
 ``land_api``, ``land_dumps``, ``replay``, ``rederive`` and ``reconcile`` commit and stage batches
 and return their manifests; somebody checks those and calls ``approve``; and ``publish`` shows the
-batches to readers.
+batches to readers. ``compact`` merges what they left in many small files.
 """
 
+from ingestion.compacting import compact
 from ingestion.errors import (
     ConfigError,
     ContractError,
@@ -28,6 +29,7 @@ __all__ = [
     "Settings",
     "SourceUnavailable",
     "approve",
+    "compact",
     "land_api",
     "land_dumps",
     "publish",

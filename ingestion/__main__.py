@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from ingestion.commit import LandingLog
+from ingestion.compacting import compact
 from ingestion.errors import IngestionError
 from ingestion.lake import Lake
 from ingestion.landing import land_api, land_dumps
@@ -159,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--days", type=_positive, default=7, help="how far back, with a cursor")
     made = command("rederive", _rederive, "derive published batches again from what was landed")
     made.add_argument("seqs", nargs="+", type=_seqs, metavar="SEQ", help="12, or 12-15")
+    command("compact", lambda settings, _: compact(settings), "merge the small files of past days")
     command("keys", lambda settings, _: keys(settings), "the key ring, and what each key opened")
     command("costs", _costs, "land what Athena's history says that queries cost")
     return parser

@@ -55,4 +55,4 @@ def encode(table: pa.Table) -> bytes:
 
 
 def _has_bounds(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_timestamp(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_timestamp(kind))

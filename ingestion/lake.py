@@ -138,6 +138,11 @@ class Lake:
                 "Publish again; if it repeats, the staged file was changed."
             )
 
+    def delete(self, key: str) -> None:
+        """Delete an object; safe to repeat, and to race."""
+        with _translated(f"delete {self.uri(key)}"):
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """Yield the keys below ``prefix`` in order, those after ``after`` only."""
         pages = self._s3.get_paginator("list_objects_v2")

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from ingestion.errors import IngestionError
 
 DAG_IDS = {
+    "compact_lake",
     "ingest_access_logs",
     "load_dumps",
     "reconcile_access_logs",
@@ -84,6 +85,15 @@ def test_ingest_runs_every_ten_minutes_by_the_sources_clock(dags):
     assert str(timetable.timezone) == "Asia/Seoul"
 
 
+def test_compaction_runs_at_night_and_wakes_nobody(dags):
+    dag = dags["compact_lake"]
+
+    assert dag.timetable.expression == "0 4 * * *"
+    assert str(dag.timetable.timezone) == "Asia/Seoul"
+    assert [task.task_id for task in dag.tasks] == ["compact"]
+    assert not dag.get_task("compact").outlets  # not a row is another
+
+
 def test_the_warehouse_wakes_up_for_the_raw_asset_and_publish_alone_updates_it(dags):
     woken_by = dags["transform_warehouse"].timetable.asset_condition
     updating = {
@@ -96,8 +106,8 @@ def test_the_warehouse_wakes_up_for_the_raw_asset_and_publish_alone_updates_it(d
     }
 
     assert "raw_access_logs" in str(woken_by)
-    about_tables = {"transform_warehouse", "verify_warehouse"}
-    assert updating == {(dag_id, "publish") for dag_id in DAG_IDS - about_tables}
+    bring_nothing = {"compact_lake", "transform_warehouse", "verify_warehouse"}
+    assert updating == {(dag_id, "publish") for dag_id in DAG_IDS - bring_nothing}
 
 
 def test_the_rendered_tasks_are_the_nodes_of_the_manifest(dags, manifest):

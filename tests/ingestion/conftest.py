@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+import ingestion.compacting
 import ingestion.landing
 import ingestion.publishing
 import ingestion.status
@@ -18,6 +19,7 @@ def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
 
 
 def place_lake(patch: pytest.MonkeyPatch, lake: Callable[[Settings], object]) -> None:
+    patch.setattr(ingestion.compacting, "Lake", lake)
     patch.setattr(ingestion.landing, "Lake", lake)
     patch.setattr(ingestion.publishing, "Lake", lake)
     patch.setattr(ingestion.status, "Lake", lake)

@@ -45,6 +45,13 @@ class MemoryLake(Lake):
             self.objects[target] = self.objects[source]
             assert len(self.objects[target]) == size
 
+    def delete(self, key: str) -> None:
+        with self.lock:
+            self.objects.pop(key, None)
+
+    def list_uris(self, uri: str) -> list[tuple[str, int]]:
+        return [(self.uri(key), len(self.objects[key])) for key in self.keys(self.key_of(uri))]
+
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         with self.lock:
             found = sorted(k for k in self.objects if k.startswith(prefix) and k > after)
@@ -96,6 +103,12 @@ class DyingLake(MemoryLake):
 
     def copy(self, source: str, target: str, size: int) -> None:
         self._step("copy", source, target, size)
+
+    def delete(self, key: str) -> None:
+        self._step("delete", key)
+
+    def list_uris(self, uri: str) -> list[tuple[str, int]]:
+        return self._step("list_uris", uri)
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         return self._step("keys", prefix, after)

@@ -167,3 +167,11 @@ def test_reconcile_exits_1_when_a_record_differs(run: Callable, refused: str, fe
 
     assert (clean[0], json.loads(clean[1])["equal"]) == (0, 1)
     assert (other[0], json.loads(other[1])["differing_ids"]) == (1, [2])
+
+
+def test_compact_says_what_it_did(run: Callable):
+    code, said, _ = run("compact", "--json")
+
+    assert code == 0
+    assert json.loads(said)["closed"] == json.loads(said)["rewritten"] == 0
+    assert run("compact")[1].split()[:2] == ["rewritten", "0"]
