@@ -3,7 +3,6 @@
 Pure, and never the judge: what is not plain is named, and ``decoding.decode`` decides about it.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from ingestion import tables, tokens
 from ingestion.decoding import DAY, FIRST_EVENT, MAX_ID, TOKEN_CLOCK_SLACK_SECONDS, Refusal, Rules
-from ingestion.plaintexts import Read, Reader
+from ingestion.plaintexts import Read, Reader, joined
 from ingestion.reasons import Reason, Stage
 from ingestion.times import QUARTER, SourceClock
 
@@ -169,22 +168,14 @@ def _read(
 ) -> list[_Part]:
     opened = tokens.open_all(offered.tokens, rows, rules.ring, latest)
     unknown += opened.unknown
-    by_width: defaultdict[int, list[tokens.Plain]] = defaultdict(list)
-    for plain in opened.plain:
-        by_width[plain.rows.type.byte_width].append(plain)
-    parts = []
-    for same in by_width.values():
-        places = pa.array([place for plain in same for place in plain.places], pa.int32())
-        marks = pa.concat_arrays(
-            [pa.repeat(plain.key_fingerprint, len(plain.places)) for plain in same]
-        )
-        ids = offered.spelled_ids.take(places)
-        texts = pa.concat_arrays([plain.rows for plain in same])
-        parts += [
-            _Part(places.take(read.rows), read, marks.take(read.rows))
-            for read in reader.read(texts, ids, rules.pseudonyms)
-        ]
-    return parts
+    if not opened.plain:
+        return []
+    places = pa.array([place for plain in opened.plain for place in plain.places], pa.int32())
+    marks = [pa.repeat(plain.key_fingerprint, len(plain.places)) for plain in opened.plain]
+    texts = joined([plain.rows.cast(pa.binary()) for plain in opened.plain])
+    found = reader.read(texts, offered.spelled_ids.take(places), rules.pseudonyms)
+    fingerprints = joined(marks)
+    return [_Part(places.take(read.rows), read, fingerprints.take(read.rows)) for read in found]
 
 
 # ---------- columns
@@ -202,11 +193,11 @@ def _table(
     """Return the rows that are good, in their order; None if there are none."""
     if not parts:
         return None
-    rows = pa.concat_arrays([part.rows for part in parts])
-    numbers = pa.concat_arrays([part.read.skeletons.dictionary_decode() for part in parts])
+    rows = joined([part.rows for part in parts])
+    numbers = joined([part.read.skeletons for part in parts])
     skeletons = reader.skeletons
     now = now.take(rows)
-    times = pa.concat_arrays([part.read.times for part in parts])
+    times = joined([part.read.times for part in parts])
     # Far from any offset: a time at the end of the calendar has none.
     near = _between(times, FIRST_EVENT - 4 * DAY, pc.add(now, 4 * DAY))
     times = pc.if_else(near, times, None)
@@ -228,8 +219,8 @@ def _table(
         order = order.filter(usable.take(order))
     rows, numbers = rows.take(order), numbers.take(order)
     marks = pa.array([skeleton.mark for skeleton in skeletons], pa.string())
-    texts = pa.concat_arrays([part.read.texts for part in parts]).take(order)
-    users = pa.concat_arrays([part.read.users.dictionary_decode() for part in parts])
+    texts = joined([part.read.texts for part in parts]).take(order)
+    users = joined([part.read.users for part in parts])
     shared = [
         pa.array([getattr(skeleton, name) for skeleton in skeletons], pa.string()).take(numbers)
         for name in (*_SHARED, "extra")
@@ -243,7 +234,7 @@ def _table(
         pc.binary_join_element_wise(texts, marks.take(numbers), ""),
         arrived_at.take(rows).cast(moment),
         shared[-1],
-        pa.concat_arrays([part.key_fingerprint for part in parts]).take(order),
+        joined([part.key_fingerprint for part in parts]).take(order),
     ]
     return pa.table(
         {

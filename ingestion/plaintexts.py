@@ -11,9 +11,10 @@ order, spaces, language and fields that nobody expected are the parser's matter,
 import functools
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,13 +72,13 @@ class Read:
 
     rows: pa.Array
     """Positions among the rows that were offered."""
-    users: pa.DictionaryArray
+    users: pa.Array
     """Pseudonyms."""
     texts: pa.Array
     """Times as they are written, without their mark."""
     times: pa.Array
     """The same in milliseconds."""
-    skeletons: pa.DictionaryArray
+    skeletons: pa.Array
     """Numbers of skeletons in ``Reader.skeletons``."""
 
 
@@ -90,15 +91,32 @@ class _Cut:
     stand_in: bytes
 
 
+class _Kind(NamedTuple):
+    """What a skeleton has stand-ins for, beside its time."""
+
+    user: bytes
+    has_number: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    kind: _Kind
     user: _Cut
     number: _Cut | None
     time: _Cut
     cuts: tuple[_Cut, ...]
     """All of them, the last one first."""
-    around: tuple[tuple[int, bytes], ...]
-    """What has to stand beside the cuts: not proof, but it spares skeletons that are none."""
+    signs: tuple[tuple[int, bytes], ...]
+    """What has to stand where: not proof, but it spares skeletons that are none."""
+
+
+class _Taken(NamedTuple):
+    """Rows of one layout taken apart: one value per row."""
+
+    places: pa.Array
+    users: pa.Array
+    texts: pa.Array
+    skeletons: pa.Array
 
 
 class Reader:
@@ -108,14 +126,12 @@ class Reader:
         self.skeletons: list[Skeleton] = []
         self._numbers: dict[Skeleton, int] = {}
 
-    def read(
-        self, rows: pa.FixedSizeBinaryArray, ids: pa.Array, pseudonyms: Pseudonyms
-    ) -> list[Read]:
+    def read(self, rows: pa.BinaryArray, ids: pa.Array, pseudonyms: Pseudonyms) -> list[Read]:
         """Return what is read of padded plaintexts whose envelopes have ``ids``, as texts.
 
         A row that is in no answer was not understood, for whatever reason.
         """
-        found: list[Read] = []
+        taken: defaultdict[_Kind, list[_Taken]] = defaultdict(list)
         places = pa.array(range(len(rows)), pa.int32())
         for _ in range(MAX_LAYOUTS):
             if len(rows) < MIN_ROWS:
@@ -124,55 +140,53 @@ class Reader:
             fits = _fitting(layout, rows, ids) if layout else None
             if layout is None or fits is None or not fits[0].as_py():
                 rows, ids, places = rows[1:], ids[1:], places[1:]
-                continue
-            if pc.all(fits).as_py():
-                found += self._rows(layout, rows, places, pseudonyms)
+            elif pc.all(fits).as_py():
+                taken[layout.kind].append(_taken(layout, rows, places))
                 break
-            found += self._rows(layout, rows.filter(fits), places.filter(fits), pseudonyms)
-            others = pc.invert(fits)
-            rows, ids, places = rows.filter(others), ids.filter(others), places.filter(others)
-        return found
+            else:
+                some, others = rows.filter(fits), pc.invert(fits)
+                taken[layout.kind].append(_taken(layout, some, places.filter(fits)))
+                rows, ids, places = rows.filter(others), ids.filter(others), places.filter(others)
+        found = [self._read(kind, parts, pseudonyms) for kind, parts in taken.items()]
+        return [read for read in found if len(read.rows)]
 
-    def _rows(
-        self, layout: _Layout, rows: pa.Array, places: pa.Array, pseudonyms: Pseudonyms
-    ) -> list[Read]:
-        texts = pc.binary_slice(rows, layout.time.start, layout.time.stop).cast(pa.binary())
+    def _read(self, kind: _Kind, parts: Sequence[_Taken], pseudonyms: Pseudonyms) -> Read:
+        places, users, texts, skeletons = map(joined, zip(*parts, strict=True))
         times, kept = _times(texts)
         if kept is not None:
-            rows, places, texts = rows.filter(kept), places.filter(kept), texts.filter(kept)
-        users = pc.dictionary_encode(pc.binary_slice(rows, layout.user.start, layout.user.stop))
-        names = _names(users.dictionary, layout)
-        for cut in layout.cuts:
-            rows = pc.binary_replace_slice(rows, cut.start, cut.stop, cut.stand_in)
-        skeletons = pc.dictionary_encode(rows)
-        numbers = [self._number(text, layout) for text in skeletons.dictionary.to_pylist()]
+            places, users = places.filter(kept), users.filter(kept)
+            texts, skeletons = texts.filter(kept), skeletons.filter(kept)
+        users, skeletons = pc.dictionary_encode(users), pc.dictionary_encode(skeletons)
+        names = _names(users.dictionary, kind)
+        numbers = [self._number(text, kind) for text in skeletons.dictionary.to_pylist()]
         if None in names or None in numbers:
             good = pc.and_(
                 _are_there(names).take(users.indices), _are_there(numbers).take(skeletons.indices)
             )
             users, skeletons = users.filter(good), skeletons.filter(good)
             places, texts, times = places.filter(good), texts.filter(good), times.filter(good)
-        if not len(places):
-            return []
         values = pa.array(pseudonyms.of_many([name or b"" for name in names]), pa.binary())
-        return [
-            Read(
-                places,
-                pa.DictionaryArray.from_arrays(users.indices, values),
-                texts.cast(pa.string()),
-                times,
-                pa.DictionaryArray.from_arrays(skeletons.indices, pa.array(numbers, pa.int32())),
-            )
-        ]
+        return Read(
+            places,
+            values.take(users.indices),
+            texts.cast(pa.string()),
+            times,
+            pa.array(numbers, pa.int32()).take(skeletons.indices),
+        )
 
-    def _number(self, text: bytes, layout: _Layout) -> int | None:
-        skeleton = _skeleton(text, layout.user.stand_in, layout.number is not None)
+    def _number(self, text: bytes, kind: _Kind) -> int | None:
+        skeleton = _skeleton(text, kind)
         if skeleton is None:
             return None
         number = self._numbers.setdefault(skeleton, len(self.skeletons))
         if number == len(self.skeletons):
             self.skeletons.append(skeleton)
         return number
+
+
+def joined(arrays: Sequence[pa.Array]) -> pa.Array:
+    """Return arrays as one; one alone is not copied."""
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
 
 def _layout(row: bytes) -> _Layout | None:
@@ -204,30 +218,30 @@ def _layout(row: bytes) -> _Layout | None:
     cuts = sorted((cut for cut in (user, number, time) if cut), key=lambda cut: -cut.start)
     if any(later.start < cut.stop for later, cut in itertools.pairwise(cuts)):
         return None
-    around = (
-        (user.stop, row[user.stop : user.stop + 2]),
-        (time.start - 4, row[time.start - 4 : time.start]),
-        (time.stop, row[time.stop : time.stop + 2]),
-    )
-    return _Layout(user, number, time, tuple(cuts), around)
+    signs = [(time.start - 4, row[time.start - 4 : time.start])]
+    if number is None:
+        signs.append((user.stop, row[user.stop : user.stop + 2]))
+    kind = _Kind(user.stand_in, number is not None)
+    return _Layout(kind, user, number, time, tuple(cuts), tuple(signs))
 
 
 def _fitting(layout: _Layout, rows: pa.Array, ids: pa.Array) -> pa.Array:
     """Return for each row whether its values may be where the layout says."""
     masks = [
-        pc.equal(
-            pc.binary_slice(rows, place, place + len(text)),
-            pa.scalar(text, pa.binary(len(text))),
-        )
-        for place, text in layout.around
+        pc.equal(pc.binary_slice(rows, place, place + len(text)), pa.scalar(text, pa.binary()))
+        for place, text in layout.signs
     ]
     if layout.number is not None:
-        number = pc.binary_slice(rows, layout.number.start, layout.number.stop)
-        masks.append(pc.equal(number.cast(pa.binary()), ids))
-    fits = masks[0]
-    for mask in masks[1:]:
-        fits = pc.and_(fits, mask)
-    return fits
+        masks.append(pc.equal(pc.binary_slice(rows, layout.number.start, layout.number.stop), ids))
+    return functools.reduce(pc.and_, masks)
+
+
+def _taken(layout: _Layout, rows: pa.Array, places: pa.Array) -> _Taken:
+    users = pc.binary_slice(rows, layout.user.start, layout.user.stop)
+    texts = pc.binary_slice(rows, layout.time.start, layout.time.stop)
+    for cut in layout.cuts:
+        rows = pc.binary_replace_slice(rows, cut.start, cut.stop, cut.stand_in)
+    return _Taken(places, users, texts, rows)
 
 
 def _times(texts: pa.Array) -> tuple[pa.Array, pa.Array | None]:
@@ -247,14 +261,15 @@ def _milliseconds(texts: pa.Array) -> pa.Array:
     return texts.cast(pa.string()).cast(pa.timestamp("ms")).cast(pa.int64())
 
 
-def _names(users: pa.FixedSizeBinaryArray, layout: _Layout) -> Sequence[bytes | None]:
+def _names(users: pa.BinaryArray, kind: _Kind) -> Sequence[bytes | None]:
     """Return the texts of users, in place of what may be none None."""
-    width = users.type.byte_width
-    content = bytes(memoryview(users.buffers()[1])[users.offset * width :][: len(users) * width])
-    names = [content[place : place + width] for place in range(0, len(content), width)]
-    if layout.user.stand_in == _USER and not content.translate(None, _PLAIN):
+    _, offsets, data = users.buffers()
+    ends = memoryview(offsets).cast("B").cast("i")[: len(users) + 1]
+    content = data.to_pybytes()
+    names = [content[begin:end] for begin, end in itertools.pairwise(ends)]
+    if kind.user == _USER and not content.translate(None, _PLAIN) and b"" not in names:
         return names
-    plain = _INTEGER if layout.user.stand_in == _USER_NUMBER else _TEXT
+    plain = _INTEGER if kind.user == _USER_NUMBER else _TEXT
     return [name if plain.fullmatch(name) else None for name in names]
 
 
@@ -263,8 +278,9 @@ def _are_there(values: Sequence[object]) -> pa.Array:
 
 
 @functools.lru_cache(maxsize=MAX_SKELETONS)
-def _skeleton(text: bytes, user: bytes, has_number: bool) -> Skeleton | None:
+def _skeleton(text: bytes, kind: _Kind) -> Skeleton | None:
     """Return what a padded skeleton says, if each stand-in is the value of its own field."""
+    user, has_number = kind
     padding = text[-1]
     if not 1 <= padding <= 16 or not text.endswith(_PADDINGS[padding]):
         return None

@@ -97,20 +97,23 @@ def _open(
     count = len(places)
     width = len(raw) // count
     signed_length = width - padding - _MAC
-    rows = list(struct.iter_unpack(f"{signed_length}s{_MAC}s{padding}x", raw))
-    stamps = [stamp for (stamp,) in struct.iter_unpack(f">xQ{width - _IV_AT}x", raw)]
     table = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(raw)])
-    left = list(range(count))
+    heads = pc.binary_slice(table, 1, _IV_AT)
+    stamps = struct.unpack(f">{count}Q", heads.buffers()[1])
     keys = ring.halves(stamps[0])
     if not keys:
         opened.rest.extend(places)
         return
+    signed = [
+        row for (row,) in struct.iter_unpack(f"{signed_length}s{width - signed_length}x", raw)
+    ]
+    given = pc.binary_slice(table, signed_length, width - padding).buffers()[1].to_pybytes()
+    left = list(range(count))
     for key in keys:
-        good, left = _signed_by(key, rows, left)
-        late = [row for row in good if stamps[row] > latest[places[row]]]
-        if late:
-            opened.rest.extend(places[row] for row in late)
-            good = sorted(set(good) - set(late))
+        good, left = _signed_by(key, signed, given, left)
+        if any(stamps[row] > latest[places[row]] for row in good):  # rarely
+            opened.rest.extend(places[row] for row in good if stamps[row] > latest[places[row]])
+            good = [row for row in good if stamps[row] <= latest[places[row]]]
         if good:
             part = table if len(good) == count else table.take(pa.array(good, pa.int32()))
             plain = _decrypted(key, pc.binary_slice(part, _IV_AT, signed_length))
@@ -177,17 +180,18 @@ def _misversioned(raw: bytes, count: int) -> set[int]:
 
 
 def _signed_by(
-    key: Halves, rows: Sequence[tuple[bytes, bytes]], places: list[int]
+    key: Halves, signed: Sequence[bytes], given: bytes, rows: list[int]
 ) -> tuple[list[int], list[int]]:
-    """Return which rows a key has signed, and which not. Neither comparison ends early."""
-    tags = key.tags([rows[place][0] for place in places])
-    given = [rows[place][1] for place in places]
-    if hmac.compare_digest(b"".join(tags), b"".join(given)):
-        return places, []
+    """Return which rows a key has signed, and which not. No comparison ends early."""
+    is_all = len(rows) == len(signed)
+    tags = key.tags(signed if is_all else [signed[row] for row in rows])
+    if is_all and hmac.compare_digest(b"".join(tags), given):
+        return rows, []
     good: list[int] = []
     left: list[int] = []
-    for place, tag, other in zip(places, tags, given, strict=True):
-        (good if hmac.compare_digest(tag, other) else left).append(place)
+    for row, tag in zip(rows, tags, strict=True):
+        is_good = hmac.compare_digest(tag, given[row * _MAC : (row + 1) * _MAC])
+        (good if is_good else left).append(row)
     return good, left
 
 
