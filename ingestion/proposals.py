@@ -4,9 +4,9 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ingestion import records
 from ingestion.headers import RECENT_IDS, Head, Header
@@ -43,6 +43,8 @@ class Candidate:
     days: list[str] = field(default_factory=list)
     places: dict[int | str, int] = field(default_factory=dict)
     """Where each key came first."""
+    has_digests: bool = False
+    """Whether any key is one."""
     size: int = 0
     """Bytes of the records' texts."""
     duplicates: Counter[str] = field(default_factory=Counter)
@@ -54,6 +56,7 @@ class Candidate:
     def add(self, key: int | str, text: bytes, day: str) -> None:
         """Take one record."""
         self.places.setdefault(key, len(self.keys))
+        self.has_digests |= isinstance(key, str)
         self.keys.append(key)
         self.spelled.append(text)
         self.days.append(day)
@@ -105,9 +108,9 @@ def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
         spelled = [candidate.spelled[place] for place in places]
         kept_days = Counter(candidate.days[place] for place in places)
     offered = duplicates + kept_days
-    ids = [key for key in new if isinstance(key, int)]
+    ids = _ids(candidate, new)
     settled = head.settled.union(ids)
-    unidentified = [key for key in new if isinstance(key, str)] if len(ids) < len(new) else []
+    unidentified = [key for key in new if isinstance(key, str)] if candidate.has_digests else []
     mark = rules.pseudonyms.fingerprint
     known = {
         identifier: digest
@@ -140,7 +143,7 @@ def _judged(
 ) -> tuple[dict[int | str, int], dict[str, int], Counter[str]]:
     """Return the places of new records and of conflicts by their keys, and duplicates by day."""
     taken = set(head.unidentified)
-    known = head.settled.known({key for key in candidate.places if isinstance(key, int)})
+    known = head.settled.known(_ids(candidate, candidate.places))
     if not known and taken.isdisjoint(candidate.places) and len(candidate.places) == len(candidate):
         return candidate.places, {}, Counter()
     new: dict[int | str, int] = {}
@@ -160,6 +163,12 @@ def _judged(
                 continue
         duplicates[candidate.days[place]] += 1
     return new, conflicts, duplicates
+
+
+def _ids(candidate: Candidate, keys: Mapping[int | str, int]) -> Set[int]:
+    if candidate.has_digests:
+        return {key for key in keys if isinstance(key, int)}
+    return cast(Set[int], keys.keys())
 
 
 def is_contradiction(

@@ -29,6 +29,7 @@ from ingestion.times import SourceClock, iso, sql
 logger = logging.getLogger(__name__)
 
 _DERIVING = (
+    "batches.py",
     "canonical.py",
     "decoding.py",
     "fields.py",
@@ -36,6 +37,7 @@ _DERIVING = (
     "isolation.py",
     "keys.py",
     "literals.py",
+    "plaintexts.py",
     "privacy.py",
     "reasons.py",
     "records.py",
@@ -43,6 +45,7 @@ _DERIVING = (
     "tables.py",
     "texts.py",
     "times.py",
+    "tokens.py",
     "worker.py",
 )
 """Modules whose change may change rows: a batch staged by other code is derived again."""

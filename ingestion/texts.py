@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 HUNDRED_SECONDS = 100
 """A stamp without its last two digits before the point is a stretch of so many seconds."""
 
-_FORM = (
-    rb'(\{"recordId": ?(0|[1-9][0-9]{0,17}), ?"ArrivalTimeStamp": ?([1-9][0-9]{7})[0-9]{2}'
-    rb'(?:\.[0-9]{1,9})?, ?"data": ?"[^"]*"\})'
-)
-_LINES = re.compile(_FORM + rb"\n")
-_ELEMENTS = re.compile(_FORM)
+_HEAD = rb'((?:0|[1-9][0-9]{0,17}), ?"ArrivalTimeStamp": ?[1-9][0-9]{7})'
+_REST = rb'[0-9]{2}(?:\.[0-9]{1,9})?, ?"data": ?"[^"]*"\}'
+# One group, because a tuple for each record would keep the garbage collector busy.
+_LINE = re.compile(rb'^\{"recordId": ?' + _HEAD + _REST + rb"$", re.MULTILINE)
+_HUNDRED_DIGITS = 8
 _OPENING, _BETWEEN, _CLOSING = b"[\n", b",\n", b"\n]"
 
 
@@ -113,43 +112,31 @@ def spell(envelope: object) -> bytes:
 
 def plain_lines(block: bytes) -> Plain | None:
     """Return whole lines as envelopes, or None unless each has exactly the source's form."""
-    found = _LINES.findall(block)
-    # Matches do not overlap: if they are as long as the block, nothing stands between them.
-    is_covered = sum(len(text) for text, _, _ in found) + len(found) == len(block)
-    return _plain(found) if found and is_covered and _is_clean(block, len(found)) else None
+    heads = _LINE.findall(block)
+    spelled = block.split(b"\n")
+    # A match begins and ends with a line. As many as there are lines: each of them is one.
+    if spelled.pop() or not heads or len(heads) != len(spelled) or not _is_clean(block):
+        return None
+    ids = [int(head[: head.index(b",")]) for head in heads]
+    return Plain(spelled, ids, [head[-_HUNDRED_DIGITS:] for head in heads])
 
 
 def plain_array(body: bytes) -> Plain | None:
     """Return a JSON array as envelopes, or None unless each has exactly the source's form."""
-    if body[:1] != b"[" or body[-1:] != b"]" or not _is_clean(body, 0):
+    if body[:1] != b"[" or body[-1:] != b"]" or b"\n" in body:
         return None
-    found = _ELEMENTS.findall(body)
-    spelled = [text for text, _, _ in found]
-    is_covered = any(
-        sum(map(len, spelled)) + len(between) * (len(found) - 1) + 2 == len(body)
-        and between.join(spelled) == body[1:-1]
-        for between in (b",", b", ")
-    )
-    return _plain(found) if found and is_covered else None
+    # Strings of this form hold no quote, so this is no part of one.
+    lines = body[1:-1].replace(b'"},{"', b'"}\n{"').replace(b'"}, {"', b'"}\n{"')
+    return plain_lines(lines + b"\n")
 
 
-def _plain(found: list[tuple[bytes, bytes, bytes]]) -> Plain:
-    spelled, ids, hundreds = map(list, zip(*found, strict=True))
-    return Plain(spelled, [int(digits) for digits in ids], hundreds)
-
-
-def _is_clean(text: bytes, lines: int) -> bool:
+def _is_clean(block: bytes) -> bool:
     """Tell whether what stands between quotes is certainly a JSON string, and itself.
 
-    That is ASCII without escapes, and with no control character but so many line ends.
+    That is ASCII without escapes, and without control characters but the ends of lines.
     """
-    if not text.isascii() or b"\\" in text or text.count(b"\n") != lines:
+    if not block.isascii() or b"\\" in block:
         return False
-    return int(pc.sum(pc.less(_octets(text), _SPACE)).as_py() or 0) == lines
-
-
-def _octets(text: bytes) -> pa.Array:
-    return pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)])
-
-
-_SPACE = _octets(b" ")[0]  # not pa.scalar, at whose first call Arrow loads pandas
+    octets = pa.py_buffer(block.replace(b"\n", b" "))
+    lowest = pc.min(pa.Array.from_buffers(pa.uint8(), len(block), [None, octets])).as_py()
+    return bool(lowest >= 0x20)

@@ -179,7 +179,7 @@ def main() -> None:
             current = rules(told)
         limits.files(0)
         limits.allow(*request["limits"])
-        envelopes = json.loads(body)
+        envelopes = records.parse(body)
         del body
         derived = records.derive(envelopes, current, **request["arguments"])
         del envelopes

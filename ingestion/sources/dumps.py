@@ -1,18 +1,20 @@
 """Encrypted dumps: files of envelopes, local or in S3, as NDJSON or one array, plain or gzip.
 
-What a file is, its bytes say, never its name. A file is first read through once without being
-parsed (its checksum, its end), so that a cut or damaged one brings nothing rather than a part.
+What a file is, its bytes say, never its name. Both its ends, and a gzip file's checksum, are looked
+at before anything is parsed, so that a cut or damaged one brings nothing rather than a part. What
+comes packed or from S3 lies in a temporary file meanwhile: the disk has to hold one dump, unpacked.
 """
 
 import codecs
 import contextlib
 import gzip
-import tempfile
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import BinaryIO, Literal, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +26,7 @@ from ingestion.texts import plain_lines
 _PIECE = 64 * 1024
 _BLOCK = 1024 * 1024
 _SHEET = 2_000
+_SPOOLED_BYTES = 32 * 1024 * 1024
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -85,19 +88,25 @@ def sheets(dump: Dump, objects: Objects) -> Iterator[Sequence[object]]:
     with contextlib.ExitStack() as stack:
         raw: BinaryIO
         if dump.uri.startswith("s3://"):
-            raw = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+            raw = cast(BinaryIO, stack.enter_context(TemporaryFile()))
             objects.download(dump.uri, raw)
         else:
             try:
                 raw = stack.enter_context(_path(dump.uri).open("rb"))
             except OSError as error:
                 raise ConfigError(f"Cannot read {dump.uri}: {error.strerror}.") from None
-        form = _inspect(dump, raw)
+        text = raw
+        if _is_packed(raw):
+            # Unpacked once, to its checksum: packing is most of what reading a dump costs.
+            text = cast(BinaryIO, stack.enter_context(SpooledTemporaryFile(_SPOOLED_BYTES)))
+            _unpack(dump, raw, text)
+        form = _inspect(dump, text)
+        text.seek(0)
         if form == "lines":
-            for block in _blocks(_opened(raw)):
+            for block in _blocks(text):
                 yield plain_lines(block) or [parse_line(line) for line in _lines(block)]
         elif form == "array":
-            elements = _array(dump, raw)
+            elements = _array(dump, text)
             while sheet := list(islice(elements, _SHEET)):
                 yield sheet
 
@@ -106,46 +115,40 @@ def _path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri)
 
 
-def _opened(raw: BinaryIO) -> BinaryIO:
-    raw.seek(0)
+def _is_packed(raw: BinaryIO) -> bool:
     magic = raw.read(2)
     raw.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
+    return magic == b"\x1f\x8b"
 
 
-def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
-    """Read a file to its end and say what it is."""
+def _unpack(dump: Dump, raw: BinaryIO, text: BinaryIO) -> None:
+    """Unpack a gzip file to its end."""
     size = 0
-    first = b""
-    tail = b""
-    line = 1
     try:
-        stream = _opened(raw)
+        stream = gzip.GzipFile(fileobj=raw)
         while piece := stream.read(_PIECE):
-            if not size:
-                piece = piece.removeprefix(_BOM)
-            size += len(piece)
+            size += text.write(piece)
             if is_bomb(raw.tell(), size):
                 raise DamagedDump(
                     f"{dump.uri} unpacks to more than {MAX_RATIO} times its size: it is no dump. "
                     "Remove it."
                 )
-            first = first or piece.lstrip(_SPACE)[:1]
-            line += piece.count(b"\n")
-            # The end of the file is judged later; a line beyond the cap is judged as it is read.
-            tail = (tail + piece)[-MAX_ELEMENT:]
-            if (cut := tail.rfind(b"\n", 0, len(tail.rstrip(_SPACE)))) >= 0:
-                tail = tail[cut + 1 :]
-    except (OSError, EOFError, zlib.error):
-        # gzip.BadGzipFile is an OSError; its texts differ by version, the place is ours.
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        # Their texts differ by version; the place is ours.
         raise DamagedDump(
             f"{dump.uri} is damaged or cut: gzip breaks after {size:,} bytes of text. "
             "Fetch it again and repeat; records that were taken already are not doubled."
         ) from None
+
+
+def _inspect(dump: Dump, text: BinaryIO) -> Literal["lines", "array", "empty"]:
+    """Look at both ends of a file and say what it is."""
+    first, end, last = _first(text), *_last(text)
+    size = text.tell()
     if not first:
         return "empty"
     if first == b"[":
-        if not tail.rstrip(_SPACE).endswith(b"]"):
+        if last != b"]":
             raise DamagedDump(
                 f"{dump.uri} is cut: its array is not closed at its end, byte {size:,}. "
                 "Fetch it again and repeat."
@@ -153,7 +156,9 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
         return "array"
     if first == b"{":
         # A cut line does not close its object; a whole one that is wrong costs only itself.
-        if not tail.endswith(b"\n") and not tail.rstrip(_SPACE).endswith(b"}"):
+        if end != b"\n" and last != b"}":
+            text.seek(0)
+            line = 1 + sum(piece.count(b"\n") for piece in iter(lambda: text.read(_PIECE), b""))
             raise DamagedDump(
                 f"{dump.uri} is cut: line {line:,} ends in the middle. Fetch it again and repeat."
             )
@@ -162,6 +167,30 @@ def _inspect(dump: Dump, raw: BinaryIO) -> Literal["lines", "array", "empty"]:
         f"{dump.uri} is no dump: at byte 0 it begins neither with an array nor with an object of "
         "JSON. Remove it or fetch it again."
     )
+
+
+def _first(text: BinaryIO) -> bytes:
+    """Return the first byte that is no space."""
+    text.seek(0)
+    place = len(_BOM) if text.read(len(_BOM)) == _BOM else 0
+    text.seek(place)
+    while piece := text.read(_PIECE):
+        if piece := piece.lstrip(_SPACE):
+            return piece[:1]
+    return b""
+
+
+def _last(text: BinaryIO) -> tuple[bytes, bytes]:
+    """Return the last byte, and the last one that is no space; leave the place at the end."""
+    place = size = text.seek(0, io.SEEK_END)
+    end = last = b""
+    while place and not last:
+        place = max(0, place - _PIECE)
+        text.seek(place)
+        piece = text.read(_PIECE if size - place > _PIECE else size - place)
+        end, last = end or piece[-1:], piece.rstrip(_SPACE)[-1:]
+    text.seek(0, io.SEEK_END)
+    return end, last
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
@@ -187,8 +216,7 @@ def _lines(block: bytes) -> Iterator[bytes]:
             yield line
 
 
-def _array(dump: Dump, raw: BinaryIO) -> Iterator[object]:
-    stream = _opened(raw)
+def _array(dump: Dump, stream: BinaryIO) -> Iterator[object]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
 
     def next_text() -> str:
