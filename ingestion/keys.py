@@ -99,7 +99,9 @@ class Halves:
         Each block is xored with the one before it, which is in its own row or is its own IV.
         """
         decryptor = Cipher(self._cipher, modes.CBC(bytes(16))).decryptor()
-        return decryptor.update(rows) + decryptor.finalize()
+        plain = decryptor.update(rows)
+        decryptor.finalize()  # holds nothing back, as rows are whole blocks
+        return plain
 
 
 class KeyRing:

@@ -14,13 +14,14 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion import fields
 from ingestion.privacy import Pseudonyms
+from ingestion.tokens import JUNK, MAX_CHARACTERS
 
 MIN_ROWS = 16
 """Fewer rows of one layout cost less one by one."""
@@ -31,6 +32,13 @@ MAX_LAYOUTS = 40
 MAX_SKELETONS = 20_000
 """Skeletons that are remembered: 15 MB."""
 
+_MAX_CONSTANT = 24
+"""Characters between two values that are taken to be the same in all rows of a layout."""
+
+_END = MAX_CHARACTERS
+"""Behind every row; said, because Arrow fails on slices without an end that begin near one."""
+
+_SIGN = 4
 _TIME_CHARACTERS = 23
 _USER = b"f0e1d2c3b4a5968778695a4b3c2d1e0f"
 _NUMBER = b"8070605040302010"
@@ -82,41 +90,23 @@ class Read:
     """Numbers of skeletons in ``Reader.skeletons``."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Where a value is, and by what it is replaced."""
-
-    start: int
-    stop: int
-    stand_in: bytes
-
-
-class _Kind(NamedTuple):
-    """What a skeleton has stand-ins for, beside its time."""
-
-    user: bytes
-    has_number: bool
+_Span = tuple[int, int]
+_Kind = tuple[bytes | None, ...]
+"""What rows are made of: constant texts and stand-ins, and None for a stretch that differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    """Where rows have what; a guess made of one row, which the skeletons have to confirm."""
+
     kind: _Kind
-    user: _Cut
-    number: _Cut | None
-    time: _Cut
-    cuts: tuple[_Cut, ...]
-    """All of them, the last one first."""
+    user: _Span
+    number: _Span | None
+    time: _Span
+    stretches: tuple[_Span, ...]
+    """Those that may differ."""
     signs: tuple[tuple[int, bytes], ...]
-    """What has to stand where: not proof, but it spares skeletons that are none."""
-
-
-class _Taken(NamedTuple):
-    """Rows of one layout taken apart: one value per row."""
-
-    places: pa.Array
-    users: pa.Array
-    texts: pa.Array
-    skeletons: pa.Array
+    """What has to stand where: the constants, and something before each value."""
 
 
 class Reader:
@@ -127,11 +117,11 @@ class Reader:
         self._numbers: dict[Skeleton, int] = {}
 
     def read(self, rows: pa.BinaryArray, ids: pa.Array, pseudonyms: Pseudonyms) -> list[Read]:
-        """Return what is read of padded plaintexts whose envelopes have ``ids``, as texts.
+        """Return what is read of decrypted rows whose envelopes have ``ids``, as texts.
 
         A row that is in no answer was not understood, for whatever reason.
         """
-        taken: defaultdict[_Kind, list[_Taken]] = defaultdict(list)
+        taken: defaultdict[_Kind, list[list[pa.Array]]] = defaultdict(list)
         places = pa.array(range(len(rows)), pa.int32())
         for _ in range(MAX_LAYOUTS):
             if len(rows) < MIN_ROWS:
@@ -150,18 +140,19 @@ class Reader:
         found = [self._read(kind, parts, pseudonyms) for kind, parts in taken.items()]
         return [read for read in found if len(read.rows)]
 
-    def _read(self, kind: _Kind, parts: Sequence[_Taken], pseudonyms: Pseudonyms) -> Read:
-        places, users, texts, skeletons = map(joined, zip(*parts, strict=True))
+    def _read(self, kind: _Kind, parts: Sequence[list[pa.Array]], pseudonyms: Pseudonyms) -> Read:
+        places, users, texts, *stretches = map(joined, zip(*parts, strict=True))
         times, kept = _times(texts)
         if kept is not None:
-            places, users = places.filter(kept), users.filter(kept)
-            texts, skeletons = texts.filter(kept), skeletons.filter(kept)
-        users, skeletons = pc.dictionary_encode(users), pc.dictionary_encode(skeletons)
+            places, users, texts = places.filter(kept), users.filter(kept), texts.filter(kept)
+            stretches = [stretch.filter(kept) for stretch in stretches]
+        users = pc.dictionary_encode(users)
         names = _names(users.dictionary, kind)
-        numbers = [self._number(text, kind) for text in skeletons.dictionary.to_pylist()]
+        skeletons, spelled = _skeletons(kind, [pc.dictionary_encode(some) for some in stretches])
+        numbers = [self._number(text, kind) for text in spelled]
         if None in names or None in numbers:
             good = pc.and_(
-                _are_there(names).take(users.indices), _are_there(numbers).take(skeletons.indices)
+                _are_there(names).take(users.indices), _are_there(numbers).take(skeletons)
             )
             users, skeletons = users.filter(good), skeletons.filter(good)
             places, texts, times = places.filter(good), texts.filter(good), times.filter(good)
@@ -171,7 +162,7 @@ class Reader:
             values.take(users.indices),
             texts.cast(pa.string()),
             times,
-            pa.array(numbers, pa.int32()).take(skeletons.indices),
+            pa.array(numbers, pa.int32()).take(skeletons),
         )
 
     def _number(self, text: bytes, kind: _Kind) -> int | None:
@@ -190,11 +181,10 @@ def joined(arrays: Sequence[pa.Array]) -> pa.Array:
 
 
 def _layout(row: bytes) -> _Layout | None:
-    """Return where a row has its values; a guess, which its skeleton has to confirm."""
-    spans = {}
-    marks = {}
+    """Return where a row has its values."""
+    spans: dict[bytes, tuple[int, int]] = {}
     for name, key in _KEYS.items():
-        match = key.search(row)
+        match = key.search(row, JUNK)
         if match is None:
             if name == "record_id":
                 continue
@@ -207,22 +197,33 @@ def _layout(row: bytes) -> _Layout | None:
         else:
             digits = _INTEGER.match(row, start)
             stop = digits.end() if digits else -1
-        if stop <= start or stop > len(row) - 2:
+        if not start < stop < len(row) or (name == "record_id" and quote):
             return None
-        spans[name], marks[name] = (start, stop), quote
-    if marks.get("record_id") or not marks["inDate"]:
-        return None
-    user = _Cut(*spans["user_id"], _USER if marks["user_id"] else _USER_NUMBER)
-    number = _Cut(*spans["record_id"], _NUMBER) if "record_id" in spans else None
-    time = _Cut(*spans["inDate"], _TIME)
-    cuts = sorted((cut for cut in (user, number, time) if cut), key=lambda cut: -cut.start)
-    if any(later.start < cut.stop for later, cut in itertools.pairwise(cuts)):
-        return None
-    signs = [(time.start - 4, row[time.start - 4 : time.start])]
-    if number is None:
-        signs.append((user.stop, row[user.stop : user.stop + 2]))
-    kind = _Kind(user.stand_in, number is not None)
-    return _Layout(kind, user, number, time, tuple(cuts), tuple(signs))
+        stand_in = {"record_id": _NUMBER, "inDate": _TIME}.get(name)
+        spans[stand_in or (_USER if quote else _USER_NUMBER)] = start, stop
+    begin = JUNK
+    kind: list[bytes | None] = []
+    stretches: list[_Span] = []
+    signs: list[tuple[int, bytes]] = []
+    for stand_in, (start, stop) in sorted(spans.items(), key=lambda item: item[1]):
+        if start < begin:
+            return None
+        is_constant = start - begin <= _MAX_CONSTANT
+        if not is_constant:
+            stretches.append((begin, start))
+        sign = begin if is_constant else start - _SIGN
+        signs.append((sign, row[sign:start]))
+        kind += [row[begin:start] if is_constant else None, stand_in]
+        begin = stop
+    user = spans.get(_USER) or spans[_USER_NUMBER]
+    return _Layout(
+        (*kind, None),
+        user,
+        spans.get(_NUMBER),
+        spans[_TIME],
+        (*stretches, (begin, _END)),
+        tuple(signs),
+    )
 
 
 def _fitting(layout: _Layout, rows: pa.Array, ids: pa.Array) -> pa.Array:
@@ -232,16 +233,33 @@ def _fitting(layout: _Layout, rows: pa.Array, ids: pa.Array) -> pa.Array:
         for place, text in layout.signs
     ]
     if layout.number is not None:
-        masks.append(pc.equal(pc.binary_slice(rows, layout.number.start, layout.number.stop), ids))
+        masks.append(pc.equal(pc.binary_slice(rows, *layout.number), ids))
     return functools.reduce(pc.and_, masks)
 
 
-def _taken(layout: _Layout, rows: pa.Array, places: pa.Array) -> _Taken:
-    users = pc.binary_slice(rows, layout.user.start, layout.user.stop)
-    texts = pc.binary_slice(rows, layout.time.start, layout.time.stop)
-    for cut in layout.cuts:
-        rows = pc.binary_replace_slice(rows, cut.start, cut.stop, cut.stand_in)
-    return _Taken(places, users, texts, rows)
+def _taken(layout: _Layout, rows: pa.Array, places: pa.Array) -> list[pa.Array]:
+    """Return the places of rows, their users, their times, and then what may differ."""
+    spans = (layout.user, layout.time, *layout.stretches)
+    return [places, *(pc.binary_slice(rows, *span) for span in spans)]
+
+
+def _skeletons(
+    kind: _Kind, stretches: Sequence[pa.DictionaryArray]
+) -> tuple[pa.Array, list[bytes]]:
+    """Return for each row the number of its skeleton, and the skeletons."""
+    texts = [stretch.dictionary.to_pylist() for stretch in stretches]
+    codes = stretches[0].indices.cast(pa.int64())
+    for stretch in stretches[1:]:
+        codes = pc.add(pc.multiply(codes, len(stretch.dictionary)), stretch.indices)
+    numbers = pc.dictionary_encode(codes)
+    spelled = []
+    for code in numbers.dictionary.to_pylist():
+        found = []
+        for some in reversed(texts):
+            code, place = divmod(code, len(some))
+            found.append(some[place])
+        spelled.append(b"".join([found.pop() if part is None else part for part in kind]))
+    return numbers.indices, spelled
 
 
 def _times(texts: pa.Array) -> tuple[pa.Array, pa.Array | None]:
@@ -267,9 +285,9 @@ def _names(users: pa.BinaryArray, kind: _Kind) -> Sequence[bytes | None]:
     ends = memoryview(offsets).cast("B").cast("i")[: len(users) + 1]
     content = data.to_pybytes()
     names = [content[begin:end] for begin, end in itertools.pairwise(ends)]
-    if kind.user == _USER and not content.translate(None, _PLAIN) and b"" not in names:
+    if _USER in kind and not content.translate(None, _PLAIN) and b"" not in names:
         return names
-    plain = _INTEGER if kind.user == _USER_NUMBER else _TEXT
+    plain = _INTEGER if _USER_NUMBER in kind else _TEXT
     return [name if plain.fullmatch(name) else None for name in names]
 
 
@@ -277,10 +295,13 @@ def _are_there(values: Sequence[object]) -> pa.Array:
     return pa.array([value is not None for value in values], pa.bool_())
 
 
-@functools.lru_cache(maxsize=MAX_SKELETONS)
 def _skeleton(text: bytes, kind: _Kind) -> Skeleton | None:
+    return _parsed(text, _USER if _USER in kind else _USER_NUMBER, _NUMBER in kind)
+
+
+@functools.lru_cache(maxsize=MAX_SKELETONS)
+def _parsed(text: bytes, user: bytes, has_number: bool) -> Skeleton | None:
     """Return what a padded skeleton says, if each stand-in is the value of its own field."""
-    user, has_number = kind
     padding = text[-1]
     if not 1 <= padding <= 16 or not text.endswith(_PADDINGS[padding]):
         return None

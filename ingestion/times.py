@@ -19,6 +19,8 @@ _SECOND = timedelta(seconds=1)
 QUARTER = 900_000
 """Milliseconds of a quarter of an hour: on these, at the finest, zones change their offsets."""
 
+_MAX_KNOWN = 100_000
+
 _MAX_STAMP = 253_402_300_800
 """Seconds from 1970 to the year 10000, the end of Python's calendar."""
 
@@ -30,7 +32,7 @@ class SourceClock:
         self.zone = zone
         self.false_z = false_z
         self._zone = ZoneInfo(zone)
-        self._offsets: dict[tuple[int, int], int] = {}
+        self._offsets: dict[int, int] = {}
         self._days: dict[int, str | None] = {}
 
     def parse(self, text: str) -> int | None:
@@ -57,16 +59,17 @@ class SourceClock:
             if hours > 23 or minutes > 59:
                 return None
             stated = (hours * 60 + minutes) * (-60 if mark[0] == "-" else 60)
-        if stated is None or (stated == 0 and self.false_z):
-            stated = self._offset(wall)
         seconds = (
             (wall.toordinal() - _EPOCH_ORDINAL) * 86_400
             + wall.hour * 3_600
             + wall.minute * 60
             + wall.second
-            - stated
         )
-        return seconds * 1_000 + (int(fraction[:3].ljust(3, "0")) if fraction else 0)
+        if stated is None or (stated == 0 and self.false_z):
+            utc = seconds * 1_000 - self.offset(seconds * 1_000)
+        else:
+            utc = (seconds - stated) * 1_000
+        return utc + (int(fraction[:3].ljust(3, "0")) if fraction else 0)
 
     def arrival(self, stamp: object) -> int | None:
         """Return UTC milliseconds of an arrival stamp, or None if it is no usable number.
@@ -81,10 +84,9 @@ class SourceClock:
         milliseconds = round(stamp * 1_000)
         if self.false_z:
             try:
-                wall = _EPOCH + timedelta(milliseconds=milliseconds)
+                milliseconds -= self.offset(milliseconds)
             except OverflowError:
                 return None
-            milliseconds -= self._offset(wall) * 1_000
         return milliseconds
 
     def day(self, utc_milliseconds: int) -> str:
@@ -93,8 +95,8 @@ class SourceClock:
         Raises:
             OverflowError, ValueError: outside the years 1 to 9999; check the range first.
         """
-        instant = datetime.fromtimestamp(utc_milliseconds // 1_000, UTC)
-        return instant.astimezone(self._zone).date().isoformat()
+        day = self.day_of_quarter(utc_milliseconds // QUARTER)
+        return self._day(utc_milliseconds) if day is None else day
 
     def day_of_quarter(self, quarter: int) -> str | None:
         """Return the day of all instants of a quarter of an hour; None if there are two days.
@@ -105,12 +107,16 @@ class SourceClock:
             OverflowError, ValueError: outside the years 1 to 9999; check the range first.
         """
         if quarter not in self._days:
-            if len(self._days) > 100_000:
+            if len(self._days) > _MAX_KNOWN:
                 self._days.clear()
-            first, last = quarter * QUARTER, (quarter + 1) * QUARTER - 1
-            day = self.day(first)
-            self._days[quarter] = day if day == self.day(last) else None
+            day = self._day(quarter * QUARTER)
+            is_whole = day == self._day((quarter + 1) * QUARTER - 1)
+            self._days[quarter] = day if is_whole else None
         return self._days[quarter]
+
+    def _day(self, utc_milliseconds: int) -> str:
+        instant = datetime.fromtimestamp(utc_milliseconds // 1_000, UTC)
+        return instant.astimezone(self._zone).date().isoformat()
 
     def offset(self, wall_milliseconds: int) -> int:
         """Return the zone's offset in milliseconds at a wall time read as UTC.
@@ -118,19 +124,16 @@ class SourceClock:
         Raises:
             OverflowError: outside the years 1 to 9999.
         """
-        return self._offset(_EPOCH + timedelta(milliseconds=wall_milliseconds)) * 1_000
-
-    def _offset(self, wall: datetime) -> int:
         # One for each quarter of an hour, because asking the zone costs a microsecond.
-        key = (wall.toordinal(), wall.hour * 4 + wall.minute // 15)
-        offset = self._offsets.get(key)
+        quarter = wall_milliseconds // QUARTER
+        offset = self._offsets.get(quarter)
         if offset is None:
+            wall = _EPOCH + timedelta(milliseconds=quarter * QUARTER)
             delta = wall.replace(tzinfo=self._zone).utcoffset()
             assert delta is not None  # a ZoneInfo always knows
-            offset = delta // _SECOND
-            if len(self._offsets) > 100_000:
+            if len(self._offsets) > _MAX_KNOWN:
                 self._offsets.clear()
-            self._offsets[key] = offset
+            offset = self._offsets[quarter] = delta // _SECOND * 1_000
         return offset
 
 

@@ -26,6 +26,9 @@ MAX_ROWS = 2_048
 MAX_CHARACTERS = 16_384
 """Longer tokens are rare, and judged one by one."""
 
+JUNK = 16
+"""Bytes of a decrypted row before its plaintext: what its IV became. Cutting them off is a copy."""
+
 _MAC = 32
 _IV_AT = 9
 _OVERHEAD = 57
@@ -47,7 +50,7 @@ class Plain:
 
     places: list[int]
     rows: pa.FixedSizeBinaryArray
-    """Plaintexts with their padding, which is yet to be checked."""
+    """``JUNK`` bytes, then a plaintext with its padding, which is yet to be checked."""
     key_fingerprint: str
 
 
@@ -108,16 +111,19 @@ def _open(
         row for (row,) in struct.iter_unpack(f"{signed_length}s{width - signed_length}x", raw)
     ]
     given = pc.binary_slice(table, signed_length, width - padding).buffers()[1].to_pybytes()
+    is_late_possible = max(stamps) > min(map(latest.__getitem__, places))
     left = list(range(count))
     for key in keys:
         good, left = _signed_by(key, signed, given, left)
-        if any(stamps[row] > latest[places[row]] for row in good):  # rarely
+        if is_late_possible:
             opened.rest.extend(places[row] for row in good if stamps[row] > latest[places[row]])
             good = [row for row in good if stamps[row] <= latest[places[row]]]
-        if good:
-            part = table if len(good) == count else table.take(pa.array(good, pa.int32()))
-            plain = _decrypted(key, pc.binary_slice(part, _IV_AT, signed_length))
-            opened.plain.append(Plain([places[row] for row in good], plain, key.fingerprint))
+        if len(good) == count:
+            opened.plain.append(_decrypted(key, places, table, signed_length))
+        elif good:
+            part = table.take(pa.array(good, pa.int32()))
+            some = [places[row] for row in good]
+            opened.plain.append(_decrypted(key, some, part, signed_length))
         if not left:
             return
     opened.unknown.extend(places[row] for row in left)
@@ -127,29 +133,41 @@ def _raw(
     tokens: Sequence[str], places: list[int], padding: int, opened: Opened
 ) -> tuple[list[int], bytes]:
     """Return the places of what is clean base64 of a token, and its bytes, row behind row."""
-    while places:
-        text = "".join(['"', *[tokens[place] for place in places], '"'])
-        if not text.isascii():
-            bad = {row for row, place in enumerate(places) if not tokens[place].isascii()}
-        else:
-            count = len(places)
-            length = (len(text) - 2) // count
-            content = bytearray(text.encode("ascii"))
-            bad = _unpadded(content, length, padding, count)
-            content = content.translate(_TABLE)
-            for behind in range(padding):
-                # Each row ends where its last four characters end; the surplus is cut off.
-                content[length - behind : -1 : length] = b"A" * count
-            content[0] = content[-1] = ord('"')
-            bad |= _strayed(content, length)
-            if not bad:
-                raw = _BASE64.decode(content)
-                bad = _misversioned(raw, count)
-                if not bad:
-                    return places, raw
-        opened.rest.extend(place for row, place in enumerate(places) if row in bad)
-        places = [place for row, place in enumerate(places) if row not in bad]
-    return [], b""
+    text = "".join([tokens[place] for place in places])
+    if not text.isascii():
+        strange = {row for row, place in enumerate(places) if not tokens[place].isascii()}
+        places = _without(strange, places, opened)
+        text = "".join([tokens[place] for place in places])
+    if not places:
+        return [], b""
+    length = len(tokens[places[0]])
+    content = bytearray(f'"{text}"'.encode("ascii"))
+    bad = _unpadded(content, length, padding, len(places))
+    content = content.translate(_TABLE)
+    for behind in range(padding):
+        # Each row ends where its last four characters end; the surplus is cut off.
+        content[length - behind : -1 : length] = b"A" * len(places)
+    content[0] = content[-1] = ord('"')
+    bad |= _strayed(content, length)
+    if bad:
+        rows = (
+            begin for row, begin in enumerate(range(1, len(content) - 1, length)) if row not in bad
+        )
+        content = bytearray(b'"%b"' % b"".join([content[begin : begin + length] for begin in rows]))
+        places = _without(bad, places, opened)
+    raw = _BASE64.decode(content)
+    bad = _misversioned(raw, len(places)) if places else set()
+    if bad:
+        width = len(raw) // len(places)
+        rows = (begin for row, begin in enumerate(range(0, len(raw), width)) if row not in bad)
+        raw = b"".join([raw[begin : begin + width] for begin in rows])
+        places = _without(bad, places, opened)
+    return places, raw
+
+
+def _without(bad: set[int], places: list[int], opened: Opened) -> list[int]:
+    opened.rest.extend(places[row] for row in bad)
+    return [place for row, place in enumerate(places) if row not in bad]
 
 
 def _unpadded(content: bytearray, length: int, padding: int, count: int) -> set[int]:
@@ -195,10 +213,13 @@ def _signed_by(
     return good, left
 
 
-def _decrypted(key: Halves, rows: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
+def _decrypted(
+    key: Halves, places: list[int], tokens: pa.FixedSizeBinaryArray, signed_length: int
+) -> Plain:
+    rows = pc.binary_slice(tokens, _IV_AT, signed_length)
     width = rows.type.byte_width
     plain = key.decrypt(memoryview(rows.buffers()[1]).cast("B")[: width * len(rows)])
-    whole = pa.FixedSizeBinaryArray.from_buffers(
+    array = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(width), len(rows), [None, pa.py_buffer(plain)]
     )
-    return pc.binary_slice(whole, 16, width)
+    return Plain(places, array, key.fingerprint)
