@@ -235,7 +235,7 @@ def _merge(lake: Lake, target: str, sources: list[str]) -> int:
             if lake.get(target) is None:
                 raise ContractError(
                     f"{lake.uri(key)} is gone, and so is the file that it was merged into. "
-                    "Restore it from the bucket's versions; nothing of its day was deleted by this run."
+                    "Restore it from the bucket's versions; nothing of its day was deleted."
                 )
             return 0
         tables.append(_read(lake, key, body))
