@@ -47,7 +47,12 @@ class Texts(Sequence[object]):
 
     def array(self) -> bytes:
         """Return all of them as one JSON array, an element in each line."""
-        return b"".join((_OPENING, _BETWEEN.join(self.spelled), _CLOSING)) if self else b"[]"
+        if not self.spelled:
+            return b"[]"
+        ends = self.spelled[:]  # joined once: 30 MB in fresh memory are not cheap
+        ends[0] = _OPENING + ends[0]
+        ends[-1] += _CLOSING
+        return _BETWEEN.join(ends)
 
     def __len__(self) -> int:
         return len(self.spelled)
