@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from urllib.request import urlopen
 
 import pytest
 from cryptography.fernet import Fernet
+
+from tests import servers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 UNTIL = "2026-03-02T03:00:00+00:00"  # noon in Seoul: the last day is incomplete
@@ -64,16 +65,6 @@ class Home:
         return summary(text)
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def summary(output: str) -> dict[str, int]:
     last = output.split("run: ")[-1].split("\n")[0]
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", last)}
@@ -82,7 +73,7 @@ def summary(output: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory) -> tuple[Home, dict[str, int], str]:
     folder = tmp_path_factory.mktemp("daylight")
-    home = Home(folder / "home", *free_ports(3))
+    home = Home(folder / "home", *servers.free_ports(3))
     figures = home.run(folder / "first.log")
     return home, figures, (folder / "first.log").read_text()
 
@@ -102,15 +93,10 @@ def offered(first_run) -> list[dict]:
 
 def live(home: Home, after: int) -> list[dict]:
     world = json.loads((home.folder / "world.json").read_text())
-    command = [sys.executable, "-m", "simulator", "--keys-file"]
-    command += [str(home.folder / "secrets" / "fernet.keys"), "--port", str(home.simulator_port)]
-    command += ["--seed", str(world["seed"]), "--start", world["start"], "--until", UNTIL]
-    command += ["--users", str(USERS)]
-    server = subprocess.Popen(command, cwd=REPOSITORY)
-    url = f"http://127.0.0.1:{home.simulator_port}/api/data/log"
+    words = ["--keys-file", home.folder / "secrets" / "fernet.keys", "--seed", world["seed"]]
+    words += ["--start", world["start"], "--until", UNTIL, "--users", USERS]
     found: list[dict] = []
-    try:
-        wait_for(f"http://127.0.0.1:{home.simulator_port}/health")
+    with servers.simulator(home.folder.parent / "simulator.log", *words) as url:
         while True:
             with urlopen(f"{url}?after={after}&limit=500", timeout=30) as reply:
                 page = json.load(reply)
@@ -118,19 +104,6 @@ def live(home: Home, after: int) -> list[dict]:
                 return found
             found += page
             after = page[-1]["recordId"]
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for(url: str) -> None:
-    for _ in range(100):
-        try:
-            urlopen(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(url)
 
 
 def seoul_day(record: dict) -> date:
@@ -224,7 +197,7 @@ def test_a_second_run_on_nothing_but_the_lake_changes_no_number(first_run):
 
 def test_a_killed_run_started_again_ends_with_the_same_numbers(first_run, tmp_path):
     _, undisturbed, _ = first_run
-    home = Home(tmp_path / "home", *free_ports(3))
+    home = Home(tmp_path / "home", *servers.free_ports(3))
     victim = home.start(tmp_path / "killed.log")
     deadline = time.monotonic() + 600
     while "transform_warehouse 2/" not in (tmp_path / "killed.log").read_text():

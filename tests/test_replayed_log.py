@@ -1,10 +1,7 @@
 """A real web server's access log, through the encrypted API to the metrics; judged by awk."""
 
-import os
 import re
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +10,8 @@ import pytest
 import expectations
 import ingestion
 from ingestion import Settings
+from tests import servers
+from tests.warehouses import Warehouse, assert_same_rows, use_lake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOG = REPOSITORY.parent / "shared" / "data" / "apache_access.log"
@@ -29,58 +28,38 @@ def replay_settings(local_aws, tmp_path_factory) -> Iterator[Settings]:
     keys.write_text(Fernet.generate_key().decode() + "\n")
     pseudonym = folder / "pseudonym.key"
     pseudonym.write_text("5a" * 32 + "\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "simulator", "--keys-file", str(keys), "--replay", str(LOG)]
-    server = subprocess.Popen(
-        [*command, "--port", str(port)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert "ready" in server.stdout.readline()
+    log = folder / "simulator.log"
+    with servers.simulator(log, "--keys-file", keys, "--replay", LOG) as url:
         yield Settings(
-            source_url=f"http://127.0.0.1:{port}/api/data/log",
+            source_url=url,
             source_paging="cursor",
             source_time_zone="UTC",
             metric_time_zone="UTC",
             fernet_keys_file=keys,
             pseudonym_key_file=pseudonym,
-            lake_bucket="replay-lake",
+            lake_bucket="replay",
             raw_database="replay_raw",
             warehouse_schema="replay",
             aws_endpoint_url=local_aws,
         )
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture(scope="module")
-def environment(replay_settings) -> dict[str, str]:
-    return os.environ | {
-        "AWS_ENDPOINT_URL": replay_settings.aws_endpoint_url,
-        "LAKE_BUCKET": replay_settings.lake_bucket,
-        "RAW_DATABASE": replay_settings.raw_database,
-        "WAREHOUSE_SCHEMA": replay_settings.warehouse_schema,
-        "SOURCE_TIME_ZONE": "UTC",
-        "METRIC_TIME_ZONE": "UTC",
-        "ATHENA_POLL_INTERVAL": "0.05",
-        "DO_NOT_TRACK": "1",
-    }
+def warehouse(replay_settings, tmp_path_factory) -> Iterator[Warehouse]:
+    folder = tmp_path_factory.mktemp("dbt")
+    url = replay_settings.aws_endpoint_url
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_lake(monkeypatch, url, "replay", folder, metric_zone="UTC", source_zone="UTC")
+        yield Warehouse("replay", "replay")
 
 
 @pytest.fixture(scope="module")
-def loaded(replay_settings, environment, tmp_path_factory) -> dict[str, int]:
+def loaded(replay_settings, warehouse) -> dict[str, int]:
     manifests = ingestion.land_api(replay_settings)
     for manifest in manifests:
         expectations.check_batch(replay_settings, manifest)
     sums = ingestion.publish(replay_settings, manifests)
-    target = tmp_path_factory.mktemp("target")
-    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--target", "prod"]
-    dbt += ["--exclude-resource-type", "unit_test", "--target-path", str(target)]
-    dbt += ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project"]
-    done = subprocess.run(dbt, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:]
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     return sums
 
 
@@ -94,16 +73,8 @@ def awk(program: str, *then: list[str]) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def query(loaded, replay_settings):
-    import pyathena
-
-    connection = pyathena.connect(
-        region_name="us-east-1",
-        endpoint_url=replay_settings.aws_endpoint_url,
-        s3_staging_dir="s3://replay-lake/athena-results/",
-        poll_interval=0.05,
-    )
-    return lambda sql: connection.cursor().execute(sql).fetchall()
+def query(loaded, warehouse):
+    return warehouse.query
 
 
 def test_every_line_of_the_log_is_published_once(loaded, query):
@@ -189,9 +160,7 @@ def test_who_came_back_the_next_day_is_who_awk_sees_on_both(query):
     assert len(counted) == 3
 
 
-def test_loading_and_building_it_again_changes_no_number(
-    loaded, query, replay_settings, environment, tmp_path
-):
+def test_loading_and_building_it_again_changes_no_number(loaded, warehouse, replay_settings):
     tables = (
         "dim_users",
         "fct_sessions",
@@ -201,14 +170,10 @@ def test_loading_and_building_it_again_changes_no_number(
         "metrics_funnel_daily",
         "metrics_retention_cohort",
     )
-    before = {table: sorted(query(f"select * from replay.{table}"), key=repr) for table in tables}
+    before = warehouse.tables(tables)
 
     manifests = ingestion.land_api(replay_settings)
-    dbt = [str(Path(sys.executable).with_name("dbt")), "run", "--target", "prod"]
-    dbt += ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project"]
-    dbt += ["--target-path", str(tmp_path)]
-    subprocess.run(dbt, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    warehouse.dbt("run")
 
     assert manifests == []
-    for table in tables:
-        assert sorted(query(f"select * from replay.{table}"), key=repr) == before[table]
+    assert_same_rows(warehouse.tables(tables), before)

@@ -1,8 +1,9 @@
 """dbt on local_aws as an analyst runs it, and how what it built is compared with the oracle."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,24 @@ class Warehouse:
         assert result.success, messages or result.exception
         return Counter(str(node.status) for node in result.result.results)
 
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return list(self._asked(sql).fetchall())
+
     def rows(self, table: str) -> list[Row]:
-        connection = pyathena.connect(
-            s3_staging_dir=f"s3://{self.bucket}/athena-results/", poll_interval=0.05
-        )
-        cursor = connection.cursor()
-        cursor.execute(f"select * from {self.schema}.{table}")
+        cursor = self._asked(f"select * from {self.schema}.{table}")
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def tables(self) -> dict[str, list[Row]]:
-        return {table: self.rows(table) for table in EXACT_TABLES + RUN_TABLES}
+    def tables(self, names: Iterable[str] = ()) -> dict[str, list[Row]]:
+        return {table: self.rows(table) for table in names or EXACT_TABLES + RUN_TABLES}
+
+    def _asked(self, sql: str) -> Any:
+        return self._connection.cursor().execute(sql)
+
+    @cached_property
+    def _connection(self) -> Any:
+        results = f"s3://{self.bucket}/athena-results/"
+        return pyathena.connect(s3_staging_dir=results, poll_interval=0.02)
 
 
 def counted(rows: Sequence[Row]) -> Counter[Any]:
@@ -141,7 +149,12 @@ class Chronicle:
 
 
 def use_lake(
-    monkeypatch: pytest.MonkeyPatch, url: str, name: str, folder: Path, metric_zone: str = SEOUL
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    name: str,
+    folder: Path,
+    metric_zone: str = SEOUL,
+    source_zone: str = SEOUL,
 ) -> None:
     """Point dbt and every client at one bucket of local_aws, with databases of the same name."""
     environment = {
@@ -155,8 +168,9 @@ def use_lake(
         "RAW_DATABASE": f"{name}_raw",
         "WAREHOUSE_SCHEMA": name,
         "METRIC_TIME_ZONE": metric_zone,
-        "SOURCE_TIME_ZONE": SEOUL,
-        "ATHENA_POLL_INTERVAL": "0.05",
+        "SOURCE_TIME_ZONE": source_zone,
+        "ATHENA_POLL_INTERVAL": "0.02",
+        "DBT_LOG_LEVEL_FILE": "warn",
         "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
     }

@@ -6,16 +6,16 @@ escaped or leaked, was not refuted, not caught, or did not happen often enough.
 
 from __future__ import annotations
 
-import argparse
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 
+from tests import long_forms
 from tests.chaos import drills, kills, proof, races, seeded_bugs
 from tests.chaos.fuzz import BAD
-from tests.chaos.world import ROOT
+from tests.children import ROOT
+from tests.long_forms import say
 
 Report = Callable[[str], None]
 Figures = dict[str, int]
@@ -27,22 +27,22 @@ BUGS = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that are asked for, all of them by default, and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = long_forms.options("tests.chaos", __doc__, PARTS, arguments)
     sums = dict.fromkeys((*MINIMA, *FORBIDDEN), 0)
     problems: list[str] = []
     for name in options.only or PARTS:
         begun = time.monotonic()
-        _say(f"{name}: {PARTS[name].__doc__}")
-        found = PARTS[name](options.scale, _say)
+        say(f"{name}: {PARTS[name].__doc__}")
+        found = PARTS[name](options.scale, say)
         problems += [f"{name}: {problem}" for problem in _problems(name, found)]
         for figure in sums:
             sums[figure] += found.get(figure, 0)
-        _say(f"{name}: {time.monotonic() - begun:.0f} s\n")
+        say(f"{name}: {time.monotonic() - begun:.0f} s\n")
     if not options.only and options.scale >= 1:
         problems += [f"only {sums[n]} {n}, not {m}" for n, m in MINIMA.items() if sums[n] < m]
     for problem in problems:
-        _say(f"PROBLEM {problem}")
-    _say("chaos: " + " ".join(f"{name}={count}" for name, count in sums.items()))
+        say(f"PROBLEM {problem}")
+    say("chaos: " + " ".join(f"{name}={count}" for name, count in sums.items()))
     return 1 if problems else 0
 
 
@@ -107,25 +107,5 @@ def _problems(name: str, found: Figures) -> list[str]:
     return problems
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="a share of the cases; below 1, no minimum holds"
-    )
-    return parser
-
-
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # either stops the servers on its way out
-        signal.signal(number, signal.default_int_handler)
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        _say("stopped")
-        code = 130
-    sys.exit(code)
+    long_forms.run(main)

@@ -129,7 +129,7 @@ def play(
                 tally.add(one)
                 if tally.cases % every == 0:
                     report(f"  {tally.cases} of {len(cases)} cases: {tally}")
-        if orphans := mine.world.orphans():
+        if orphans := mine.world.zygote.orphans():
             with lock:
                 tally.complain("at the end", f"{orphans} children of killed runners live on")
 

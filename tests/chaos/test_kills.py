@@ -26,7 +26,7 @@ def test_whatever_is_killed_or_fails_one_further_run_completes_and_the_next_chan
     assert tally.complaints == []
     assert tally.kills >= 2
     assert tally.faults == 1
-    assert harness.world.orphans() == 0
+    assert harness.world.zygote.orphans() == 0
 
 
 def test_a_key_that_comes_between_a_killed_run_and_the_next_doubles_nothing(harness: Harness):

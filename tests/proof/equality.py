@@ -88,8 +88,8 @@ def go(
             if (number + 1) % max(1, len(points) // groups) == 0:
                 calm.dbt("run")
                 calm_runs += 1
-    if kills <= len(points) // 2:
-        figures.complain(f"only {kills} runs were killed")
+    if kills != 1 + len(points):
+        figures.complain(f"{kills} runs were killed, not all {1 + len(points)}")
     with figures.step("resumed, and the last batches of the other"):
         killed.dbt("run")
         calm.dbt("run")

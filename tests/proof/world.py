@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import boto3
 import pyathena
 
+from tests import worlds
+from tests.children import CLOUD, KILLED, REGION, ROOT
 from tests.proof.shipping import Shipper
 
-ROOT = Path(__file__).parent.parent.parent
 PROJECT = ROOT / "dbt_project"
-ENGINE_HOME = ROOT
-"""The folder that holds local_aws/."""
-
-KILLED = -signal.SIGKILL
-START_SECONDS = 90
-RUN_SECONDS = 3_600
-_WATCHED = '"$@" & server=$!; read -r _; kill -9 $server'
-"""Ends a server when our end of its input closes, even if we were killed ourselves."""
-
-_REGION = "us-east-1"
-_VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_DEFAULT_REGION": _REGION,
-    "AWS_REGION": _REGION,
-    "ATHENA_POLL_INTERVAL": "0.02",
-    "DO_NOT_TRACK": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +62,7 @@ class Warehouse:
         log = self.world.folder / f"{self.schema}-{self.runs}.log"
         result = log.with_suffix(".json")
         project = str(self.project)
-        order = {
+        job = {
             "arguments": [
                 *arguments,
                 *("--target", "prod", "--project-dir", project, "--profiles-dir", project),
@@ -98,11 +70,11 @@ class Warehouse:
             ],
             "variables": self.variables(),
             "dies_after": dies_after,
-            "log": str(log),
+            "output": str(log),
             "result": str(result),
         }
         begun = time.monotonic()
-        code = self.world.order(order)["code"]
+        code = self.world.zygote.run(job)
         told = json.loads(result.read_text()) if result.exists() else {}
         outcome = Outcome(
             code,
@@ -122,7 +94,9 @@ class Warehouse:
 
     def variables(self) -> dict[str, str]:
         return {
-            **_VARIABLES,
+            **CLOUD,
+            "ATHENA_POLL_INTERVAL": "0.02",
+            "DBT_LOG_LEVEL_FILE": "warn",
             "AWS_ENDPOINT_URL": self.world.endpoint,
             "LAKE_BUCKET": self.bucket,
             "RAW_DATABASE": self.raw_database,
@@ -155,72 +129,14 @@ class Warehouse:
         return self.world.query(f"select * from {self.schema}.{table}", self.bucket)
 
 
-class World:
-    """Servers of its own on free ports, and everything stopped again at its end."""
+class World(worlds.World):
+    """A world with Glue, Athena and dbts."""
 
-    def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-        self._count = 0
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(self, *arguments: object) -> None:
-        self._stack.close()
+    FORKS = "tests.proof.runner"
 
     def _start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="proof-"))
-        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        python = ROOT / "local_aws/.venv/bin/python"
-        if not python.exists():
-            raise RuntimeError("local_aws has no environment: run `make setup` first")
-        serve = [str(python), "-m", "local_aws", "--data", str(self.folder / "aws"), "--port", "0"]
-        watched = ["sh", "-c", _WATCHED, "sh", *serve]
-        server = self._spawn("local_aws", watched, ENGINE_HOME)
-        self.endpoint = _line_of(server).split(" ready on ")[1].split(" ")[0]
-        self.s3, self.glue, self.athena = (
-            boto3.session.Session(region_name=_REGION).client(
-                service,
-                endpoint_url=self.endpoint,
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-            )
-            for service in ("s3", "glue", "athena")
-        )
-        self._zygote = self._spawn("zygote", [sys.executable, "-m", "tests.proof.zygote"])
-        json.loads(_line_of(self._zygote))
-
-    def _spawn(
-        self, name: str, command: Sequence[str], folder: Path = ROOT
-    ) -> subprocess.Popen[str]:
-        log = self._stack.enter_context((self.folder / f"{name}.log").open("a"))
-        others = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
-        # A session of its own: Ctrl-C is for us, and we stop it.
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**others, **_VARIABLES},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-        self._stack.callback(_stop, process)
-        return process
-
-    def order(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Let the zygote fork a dbt, and wait for its end."""
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.write(json.dumps(order) + "\n")
-        self._zygote.stdin.flush()
-        answer: dict[str, Any] = json.loads(_line_of(self._zygote, RUN_SECONDS))
-        return answer
+        super()._start()
+        self.glue, self.athena = self.client("glue"), self.client("athena")
 
     def lake(self, name: str, remembers: bool = True) -> Shipper:
         """Make a bucket with the tables of ingestion, and nothing in them."""
@@ -241,7 +157,7 @@ class World:
         connection = pyathena.connect(
             s3_staging_dir=f"s3://{bucket}/athena-results/",
             poll_interval=0.02,
-            region_name=_REGION,
+            region_name=REGION,
             endpoint_url=self.endpoint,
             aws_access_key_id="test",
             aws_secret_access_key="test",
@@ -250,23 +166,3 @@ class World:
         cursor.execute(sql)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _line_of(process: subprocess.Popen[str], seconds: int = START_SECONDS) -> str:
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], seconds)
-    line = process.stdout.readline() if ready else ""
-    if not line:
-        raise RuntimeError(f"{process.args} said nothing (exit code {process.poll()})")
-    return line
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End a server and whatever it has started, at once: nothing of theirs is needed any more."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
