@@ -18,7 +18,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ingestion import ledger
@@ -158,14 +158,20 @@ class LandingLog:
         Safe to race: whoever loses CAS-1 is asked again, with the winner as its head. Safe to
         kill: a batch is either in the log, with its records, or it is not.
         """
+        lost: Entry | None = None
         while True:
             proposal = propose(self.head())
             if proposal is None:
                 return None
+            if lost is not None and proposal.body == lost.body:
+                # The winner took none of these records: the body that was put for nothing serves.
+                proposal = replace(proposal, header=replace(proposal.header, body=lost.header.body))
+            else:
+                self._lake.put(proposal.header.body, proposal.body, "application/json")
             header = proposal.header
-            self._lake.put(header.body, proposal.body, "application/json")
             if self._lake.create(self.key("log", header.seq), header.to_bytes()):
                 return proposal
+            lost = proposal
 
     def plan(self, seq: int, manifest: bytes) -> dict[str, Any]:
         """Fix the files of a batch, CAS-2, and return what stands: ours or an earlier winner's."""

@@ -76,30 +76,10 @@ def land_dumps(settings: Settings, uri: str) -> list[str]:
     """
     with Landing(settings) as landing:
         landing.catch_up()
-        found = dumps.find(uri, landing.lake)
-        damaged: list[str] = []
-        landing.begin("dumps")
-        for place, dump in enumerate(found, 1):
-            count = 0
-            try:
-                for envelopes in dumps.sheets(dump, landing.lake):
-                    landing.take(envelopes)
-                    count += len(envelopes)
-            except DamagedDump as error:
-                damaged.append(str(error))
-                logger.error("refused dump=%s records=%d", dump.uri, count)
-            else:
-                files = len(found)
-                logger.info("read dump=%s file=%d/%d records=%d", dump.uri, place, files, count)
-            landing.candidate.pages.append({"uri": dump.uri, "n": count})
-        landing.flush()
+        damaged = landing.take_dumps(dumps.find(uri, landing.lake))
         manifests = landing.recover()
     if damaged:
-        others = len(found) - len(damaged)
-        raise DamagedDump(
-            f"{' '.join(damaged)} The other {others} of {len(found)} files were landed; the next "
-            "`publish` publishes them."
-        )
+        raise damaged
     return manifests
 
 
@@ -118,6 +98,7 @@ class Landing:
         self.run_id = uuid.uuid4().hex
         self._stager = ThreadPoolExecutor(1, "stage")
         self._staging: Future[str] | None = None
+        self._staged: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +146,12 @@ class Landing:
     def _settle(self) -> None:
         staging, self._staging = self._staging, None
         if staging is not None:
-            staging.result()
+            self._staged.append(self.lake.uri(staging.result()))
+
+    def staged(self) -> list[str]:
+        """Return the manifests of the batches that this run has committed."""
+        self._settle()
+        return list(self._staged)
 
     def begin(self, source: str, head: Head | None = None) -> None:
         """Start an empty candidate behind the head of the log."""
@@ -177,6 +163,31 @@ class Landing:
         self._days: dict[bytes, str | None] = {}
         self._quarters: dict[int, str | None] = {}
         self._readable = self._unreadable = self._tokenless = 0
+
+    def take_dumps(self, found: Sequence[dumps.Dump]) -> DamagedDump | None:
+        """Take every record of these files, commit them all, and return what is damaged."""
+        damaged: list[str] = []
+        self.begin("dumps")
+        for place, dump in enumerate(found, 1):
+            count = 0
+            try:
+                for envelopes in dumps.sheets(dump, self.lake):
+                    self.take(envelopes)
+                    count += len(envelopes)
+            except DamagedDump as error:
+                damaged.append(str(error))
+                logger.error("refused dump=%s records=%d", dump.uri, count)
+            else:
+                files = len(found)
+                logger.info("read dump=%s file=%d/%d records=%d", dump.uri, place, files, count)
+            self.candidate.pages.append({"uri": dump.uri, "n": count})
+        self.flush()
+        if not damaged:
+            return None
+        return DamagedDump(
+            f"{' '.join(damaged)} The other {len(found) - len(damaged)} of {len(found)} files were "
+            "landed; the next `publish` publishes them."
+        )
 
     def take_page(self, page: api.Page) -> None:
         """Take every record of a page."""

@@ -94,6 +94,17 @@ def test_compaction_runs_at_night_and_wakes_nobody(dags):
     assert not dag.get_task("compact").outlets  # not a row is another
 
 
+def test_dumps_are_landed_by_mapped_tasks_and_published_once(dags):
+    dag = dags["load_dumps"]
+    land = dag.get_task("land")
+
+    assert land.is_mapped
+    assert land.upstream_task_ids == {"list_files"}
+    assert land.downstream_task_ids == {"gather"}
+    mapped = {task.task_id for task in dag.tasks if task.is_mapped}
+    assert mapped == {"land"}, "one check and one publish for all groups"
+
+
 def test_the_warehouse_wakes_up_for_the_raw_asset_and_publish_alone_updates_it(dags):
     woken_by = dags["transform_warehouse"].timetable.asset_condition
     updating = {

@@ -4,6 +4,7 @@ import pytest
 
 import ingestion.compacting
 import ingestion.landing
+import ingestion.loading
 import ingestion.publishing
 import ingestion.status
 from ingestion import Settings
@@ -21,5 +22,6 @@ def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
 def place_lake(patch: pytest.MonkeyPatch, lake: Callable[[Settings], object]) -> None:
     patch.setattr(ingestion.compacting, "Lake", lake)
     patch.setattr(ingestion.landing, "Lake", lake)
+    patch.setattr(ingestion.loading, "Lake", lake)
     patch.setattr(ingestion.publishing, "Lake", lake)
     patch.setattr(ingestion.status, "Lake", lake)

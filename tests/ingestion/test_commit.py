@@ -417,3 +417,38 @@ def test_personal_values_and_keys_are_nowhere_in_the_lake_or_the_log(
         body.decode("utf-8") for key, body in memory_lake.objects.items() if key.endswith(".json")
     ]
     assert not [c for c in canaries for text in everything if c in text]
+
+
+class OvertakenLake(MemoryLake):
+    """Lets a twin commit just before the first entry of the log is created."""
+
+    def __init__(self, twin: Callable[[], object]) -> None:
+        super().__init__()
+        self.twin: Callable[[], object] | None = twin
+        self.bodies = 0
+
+    def put(self, key: str, body: bytes, content_type: str = "") -> None:
+        self.bodies += key.startswith("landing/")
+        super().put(key, body, content_type)
+
+    def create(self, key: str, body: bytes) -> bool:
+        twin, self.twin = self.twin, None
+        if twin:
+            twin()
+        return super().create(key, body)
+
+
+@pytest.mark.parametrize(("theirs", "bodies"), [([7, 8], 2), ([2, 7], 3)])
+def test_a_race_that_is_lost_puts_the_same_records_only_once(
+    append: Append, fernet_key: str, theirs: list[int], bodies: int
+):
+    lake = OvertakenLake(
+        lambda: append(LandingLog(lake), *(envelope(fernet_key, number) for number in theirs))
+    )
+
+    header = append(LandingLog(lake), *(envelope(fernet_key, number) for number in (1, 2, 3)))
+
+    kept = [number for number in (1, 2, 3) if number not in theirs]
+    assert header.seq == 2
+    assert [item["recordId"] for item in LandingLog(lake).envelopes(header)] == kept
+    assert lake.bodies == bodies
