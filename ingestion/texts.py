@@ -40,7 +40,7 @@ class Texts(Sequence[object]):
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        """Take apart what ``array`` wrote, or any other JSON array."""
+        """Take apart what ``array`` wrote, or an array in one line, as bodies were before."""
         if body.startswith(_OPENING) and body.endswith(_CLOSING):
             return cls(body[len(_OPENING) : -len(_CLOSING)].split(_BETWEEN))
         return cls.of(json.loads(body))
