@@ -23,7 +23,6 @@ class Ledger:
 
     def __init__(self, batches: Iterable[Row], zone: ZoneInfo) -> None:
         self.landed = {batch["seq"]: utc(batch["landed_at"]) for batch in batches}
-        self.newest_seq = max(self.landed, default=0)
         self.touched: dict[date, int] = {}
         self._replacements: list[tuple[date, int]] = []
         for batch in batches:
