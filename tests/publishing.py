@@ -3,9 +3,10 @@
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,6 +54,73 @@ def rejects(count: int, first_id: int | None, arrived_date: str) -> list[Row]:
     ]
 
 
+KINDS = ("good", "quarantined", "duplicate", "conflict", "replayed")
+_SINCE_0_2 = {"conflict", "replayed", "supersedes", "reasons", "keys", "missing", "missing_ids"}
+"""What markers of version 0.1 do not say; once written they stay as they are."""
+
+
+def create_tables(s3: Any, glue: Any, bucket: str, database: str) -> None:
+    """Make the bucket, the database and the tables that ingestion owns."""
+    s3.create_bucket(Bucket=bucket)
+    glue.create_database(DatabaseInput={"Name": database})
+    for table in tables.TABLES:
+        declaration = tables.glue_input(table, bucket)
+        glue.create_table(DatabaseName=database, TableInput=declaration)
+
+
+def marker(
+    seq: int,
+    source: str,
+    landed_at: str,
+    event_days: Sequence[Row],
+    arrived: Mapping[str, Counter[str]],
+    reasons: Sequence[Row],
+    key_fingerprints: Iterable[str],
+    **more: Any,
+) -> Row:
+    """Return what ingestion says of a published batch; ``arrived`` counts kinds by day."""
+    arrived = {kind: arrived.get(kind, Counter()) for kind in KINDS}
+
+    def counts(count: Callable[[Counter[str]], int]) -> Row:
+        kinds = {kind: count(arrived[kind]) for kind in KINDS}
+        return {"offered": sum(kinds.values()) - 2 * kinds["replayed"], **kinds}
+
+    return {
+        "seq": seq,
+        "source": source,
+        **counts(Counter.total),
+        "landed_at": f"{landed_at}Z",
+        "published_at": f"{landed_at}Z",
+        "bytes": 1,
+        "files": sum(day["rows"] > 0 for day in event_days),
+        "key_fingerprints": sorted(set(key_fingerprints)),
+        "event_days": event_days,
+        "arrival_days": [
+            {"arrived_date": day, **counts(itemgetter(day))}
+            for day in sorted(set().union(*arrived.values()))
+        ],
+        "supersedes": [],
+        "reasons": reasons,
+        "keys": [],
+        "missing": [],
+        "missing_ids": 0,
+        **more,
+    }
+
+
+def with_days_of(replaced: Iterable[Row], event_days: Iterable[Row]) -> list[Row]:
+    """Return the days of a batch; one that replaces others names their days and instants too."""
+    days = {day["dt"]: day for day in event_days}
+    for old in (day for batch in replaced for day in batch["event_days"]):
+        new = days.get(old["dt"], {**old, "rows": 0})
+        days[old["dt"]] = {
+            **new,
+            "first_at": min(new["first_at"], old["first_at"]),
+            "last_at": max(new["last_at"], old["last_at"]),
+        }
+    return [days[day] for day in sorted(days)]
+
+
 @dataclass
 class Publisher:
     """Writes batches as ingestion's contract says, and remembers them for the oracle."""
@@ -63,12 +131,7 @@ class Publisher:
     lake: Lake = field(default_factory=Lake)
 
     def create_tables(self) -> None:
-        boto3.client("s3").create_bucket(Bucket=self.bucket)
-        glue = boto3.client("glue")
-        glue.create_database(DatabaseInput={"Name": self.database})
-        for table in tables.TABLES:
-            declaration = tables.glue_input(table, self.bucket)
-            glue.create_table(DatabaseName=self.database, TableInput=declaration)
+        create_tables(boto3.client("s3"), boto3.client("glue"), self.bucket, self.database)
 
     def publish(
         self,
@@ -94,53 +157,34 @@ class Publisher:
             key = f"{tables.QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet"
             self._put_parquet(key, quarantined, tables.QUARANTINED_RECORDS.schema)
         replaced = [batch for batch in self.lake.batches if batch["seq"] in supersedes]
-        good = Counter(self._source_day(row["arrived_at"]) for row in records)
-        refused = Counter(row["arrived_date"] for row in quarantined)
-        again = Counter(duplicates or {})
-        marker = {
-            "seq": seq,
-            "source": "rederive" if supersedes else "api",
-            "offered": good.total() + refused.total() + again.total(),
-            "good": good.total(),
-            "quarantined": refused.total(),
-            "duplicate": again.total(),
-            "landed_at": f"{landed_at}Z",
-            "published_at": f"{landed_at}Z",
-            "bytes": 1,
-            "files": len(event_days),
-            "key_fingerprints": sorted({row["key_fingerprint"] for row in records}),
-            "event_days": _event_days(event_days, replaced),
-            "arrival_days": [
-                {
-                    "arrived_date": day,
-                    "offered": good[day] + refused[day] + again[day],
-                    "good": good[day],
-                    "quarantined": refused[day],
-                    "duplicate": again[day],
-                    **({} if version == "0.1" else {"conflict": 0, "replayed": 0}),
-                }
-                for day in sorted({*good, *refused, *again})
+        reasons = Counter(row["reason"] for row in quarantined)
+        published = marker(
+            seq,
+            "rederive" if supersedes else "api",
+            landed_at,
+            with_days_of(replaced, _event_days(event_days)),
+            {
+                "good": Counter(self._source_day(row["arrived_at"]) for row in records),
+                "quarantined": Counter(row["arrived_date"] for row in quarantined),
+                "duplicate": Counter(duplicates or {}),
+            },
+            [
+                {"reason": reason, "quarantined": count, "replayed": 0}
+                for reason, count in sorted(reasons.items())
             ],
-        }
-        if version != "0.1":  # whose markers, once written, stay as they are
-            reasons = Counter(row["reason"] for row in quarantined)
-            marker |= {
-                "conflict": 0,
-                "replayed": 0,
-                "supersedes": list(supersedes),
-                "reasons": [
-                    {"reason": reason, "quarantined": count, "replayed": 0}
-                    for reason, count in sorted(reasons.items())
-                ],
-                "keys": [],
-                "missing": [],
-                "missing_ids": 0 if is_consecutive else None,
-            }
-        body = json.dumps(marker).encode()
+            (row["key_fingerprint"] for row in records),
+            supersedes=list(supersedes),
+            missing_ids=0 if is_consecutive else None,
+        )
+        if version == "0.1":
+            for said in (published, *published["arrival_days"]):
+                for name in _SINCE_0_2 & set(said):
+                    del said[name]
+        body = json.dumps(published).encode()
         self._put(f"{tables.PUBLISHED_BATCHES.prefix}{seq:012d}.json", body)
         self.lake.records += records
         self.lake.quarantined += quarantined
-        self.lake.batches.append(marker)
+        self.lake.batches.append(published)
 
     def _source_day(self, instant: datetime) -> str:
         return instant.astimezone(ZoneInfo(self.source_zone)).date().isoformat()
@@ -171,22 +215,16 @@ class Batches(Publisher):
         return warehouse(self.lake, zone, SEOUL)
 
 
-def _event_days(records_of: dict[str, list[Row]], replaced: Sequence[Row]) -> list[Row]:
-    """Return the days of a batch; one that replaces others names their days and instants too."""
-    entries = {
-        day: {
+def _event_days(records_of: Mapping[str, Sequence[Row]]) -> list[Row]:
+    return [
+        {
             "dt": day,
             "rows": len(rows),
             "first_at": _instant_text(min(row["occurred_at"] for row in rows)),
             "last_at": _instant_text(max(row["occurred_at"] for row in rows)),
         }
         for day, rows in records_of.items()
-    }
-    for old in (entry for batch in replaced for entry in batch["event_days"]):
-        entry = entries.setdefault(old["dt"], old | {"rows": 0})
-        entry["first_at"] = min(entry["first_at"], old["first_at"])
-        entry["last_at"] = max(entry["last_at"], old["last_at"])
-    return [entries[day] for day in sorted(entries)]
+    ]
 
 
 def _instant_text(instant: datetime) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,7 @@ def perform(job: dict[str, Any]) -> int:
     result = dbtRunner(callbacks=[watch]).invoke(job["arguments"])
     nodes = getattr(result.result, "results", None) or []
     told = {
-        "is_success": result.success,
         "error": str(result.exception or ""),
-        "statuses": Counter(str(node.status) for node in nodes),
         "failures": {
             node.node.unique_id: node.message
             for node in nodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingestion import tables
 from ingestion.ledger import IdRanges
 from ingestion.tables import ACCESS_LOGS, PUBLISHED_BATCHES, QUARANTINED_RECORDS
 from tests.oracle.lake import Lake, Row
 from tests.proof.visitors import DAY, SEOUL
+from tests.publishing import create_tables, marker, with_days_of
 
 _NOTHING = pa.schema(
     [field.with_nullable(True) for field in list(ACCESS_LOGS.schema)[:-2]]
@@ -66,12 +66,7 @@ class Shipper:
     landed_at: int = 0
 
     def create_tables(self) -> None:
-        """Make the bucket, the database and the tables that ingestion owns."""
-        self.s3.create_bucket(Bucket=self.bucket)
-        self.glue.create_database(DatabaseInput={"Name": self.database})
-        for table in tables.TABLES:
-            declaration = tables.glue_input(table, self.bucket)
-            self.glue.create_table(DatabaseName=self.database, TableInput=declaration)
+        create_tables(self.s3, self.glue, self.bucket, self.database)
 
     def ship(self, batch: Batch) -> int:
         """Publish a batch and return its number."""
@@ -87,12 +82,12 @@ class Shipper:
         refused = _refused(batch, stamp)
         if refused.num_rows:
             self._put_parquet(f"{QUARANTINED_RECORDS.prefix}seq={seq:012d}.parquet", refused)
-        marker = self._marker(seq, batch, refused, event_days)
-        self._put(f"{PUBLISHED_BATCHES.prefix}{seq:012d}.json", json.dumps(marker).encode())
+        published = self._marker(seq, batch, refused, event_days)
+        self._put(f"{PUBLISHED_BATCHES.prefix}{seq:012d}.json", json.dumps(published).encode())
         if self.remembers:
             self.lake.records += [{**row, "dt": _day_of(row)} for row in _aware(good)]
             self.lake.quarantined += _aware(refused)
-        self.lake.batches.append(marker)
+        self.lake.batches.append(published)
         return seq
 
     def replay(self) -> int:
@@ -136,58 +131,38 @@ class Shipper:
         quarantined = _arrival_days(batch.locked)
         if batch.without_id:
             quarantined[_first_day(batch)] += batch.without_id
-        conflicts = _arrival_days(batch.conflicts)
-        replayed = good if is_replay else Counter[str]()
-        offered = good + quarantined + batch.duplicates + conflicts - replayed
-        names = sorted({*good, *quarantined, *conflicts, *batch.duplicates})
         reasons = Counter(refused["reason"].to_pylist())
         taken = {"TOKEN_UNKNOWN_KEY": good.total()} if is_replay else {}
         missing: list[tuple[int, int]] = []
         if batch.supersedes is not None:
             old = self.lake.batches[batch.supersedes - 1]
-            event_days = _both(event_days, old["event_days"])
+            event_days = with_days_of([old], event_days)
             missing = [(gap["low"], gap["high"]) for gap in old["missing"]]
         elif not is_replay:
             settled = IdRanges([*self.settled, *_ranges(batch)])
             missing = settled.gaps_beyond(self.settled)
             self.settled = settled
-        landed = f"{_instant(self.landed_at, 'T')}Z"
-        return {
-            "seq": seq,
-            "source": batch.source,
-            "offered": offered.total(),
-            "good": good.total(),
-            "quarantined": quarantined.total(),
-            "duplicate": batch.duplicates.total(),
-            "conflict": conflicts.total(),
-            "replayed": replayed.total(),
-            "landed_at": landed,
-            "published_at": landed,
-            "bytes": 1,
-            "files": sum(day["rows"] > 0 for day in event_days),
-            "key_fingerprints": sorted(set(batch.good["key_fingerprint"].to_pylist())),
-            "event_days": event_days,
-            "arrival_days": [
-                {
-                    "arrived_date": day,
-                    "offered": offered[day],
-                    "good": good[day],
-                    "quarantined": quarantined[day],
-                    "duplicate": batch.duplicates[day],
-                    "conflict": conflicts[day],
-                    "replayed": replayed[day],
-                }
-                for day in names
-            ],
-            "supersedes": [] if batch.supersedes is None else [batch.supersedes],
-            "reasons": [
+        return marker(
+            seq,
+            batch.source,
+            _instant(self.landed_at, "T"),
+            event_days,
+            {
+                "good": good,
+                "quarantined": quarantined,
+                "duplicate": batch.duplicates,
+                "conflict": _arrival_days(batch.conflicts),
+                "replayed": good if is_replay else Counter(),
+            },
+            [
                 {"reason": r, "quarantined": reasons[r], "replayed": taken.get(r, 0)}
                 for r in sorted({*reasons, *taken})
             ],
-            "keys": [],
-            "missing": [{"low": low, "high": high} for low, high in missing],
-            "missing_ids": self.settled.missing(),
-        }
+            batch.good["key_fingerprint"].to_pylist(),
+            supersedes=[] if batch.supersedes is None else [batch.supersedes],
+            missing=[{"low": low, "high": high} for low, high in missing],
+            missing_ids=self.settled.missing(),
+        )
 
     def _put_parquet(self, key: str, table: pa.Table) -> None:
         buffer = io.BytesIO()
@@ -301,19 +276,6 @@ def _ranges(batch: Batch) -> list[tuple[int, int]]:
     ends = np.flatnonzero(np.diff(ids) > 1)
     lows, highs = ids[np.r_[0, ends + 1]], ids[np.r_[ends, len(ids) - 1]]
     return list(zip(lows.tolist(), highs.tolist(), strict=True))
-
-
-def _both(now: list[Row], before: Sequence[Row]) -> list[Row]:
-    """Return the days and instants of a batch and of the one that it replaces."""
-    days = {row["dt"]: row for row in now}
-    for old in before:
-        new = days.get(old["dt"], {**old, "rows": 0})
-        days[old["dt"]] = {
-            **new,
-            "first_at": min(new["first_at"], old["first_at"]),
-            "last_at": max(new["last_at"], old["last_at"]),
-        }
-    return [days[day] for day in sorted(days)]
 
 
 def _aware(table: pa.Table) -> list[Row]:

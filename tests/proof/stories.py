@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from datetime import date
 
-import numpy as np
-
 from tests import oracle
 from tests.oracle import Lake, Run
 from tests.proof import real_log
@@ -168,8 +166,3 @@ def _count(
     figures.mismatches += sum(difference.count for difference in found)
     for difference in found:
         figures.complain(f"{name}: {difference}")
-
-
-def shuffled(count: int, seed: int) -> list[int]:
-    """Return the numbers below ``count`` in some order."""
-    return [int(place) for place in np.random.default_rng(seed).permutation(count)]
