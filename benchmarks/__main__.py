@@ -167,15 +167,18 @@ def _floor(plan: Plan, key: str, pages: list[bytes], kind: str) -> dict[str, Any
     found = _medians(
         {f"{way.part}: {way.name}": (count, way.call) for way in ways}, plan.rounds, f"floor {kind}"
     )
-    least: dict[str, float] = {}
+    parts, read = dict.fromkeys(floor.PARTS, 1e9), dict.fromkeys(floor.PARTS, 1e9)
     for way in ways:
-        least[way.part] = min(least.get(way.part, 1e9), found[f"{way.part}: {way.name}"])
-    whole = sum(least[part] for part in floor.PARTS)
+        cost = found[f"{way.part}: {way.name}"]
+        parts[way.part] = min(parts[way.part], cost)
+        if not way.is_scan:
+            read[way.part] = min(read[way.part], cost)
     return {
         "ways": found,
-        "parts": {name: least[name] for name in (*floor.PARTS, floor.AT_ONCE)},
-        "floor": whole,
-        "floor, MAC at once": whole - least["MAC"] + least[floor.AT_ONCE],
+        "parts": parts,
+        "parts with values": read,
+        "floor": sum(parts.values()),
+        "floor with values": sum(read.values()),
     }
 
 

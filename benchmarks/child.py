@@ -78,6 +78,7 @@ def _command(*arguments: object) -> list[str]:
 def _stream(pages: Path, key: str, count: int) -> dict[str, Any]:
     """Decode pages from a file, over and over, until there were so many records."""
     by = rules(key)
+    ours(next(in_batches(_once(pages), 2 * PAGE)), by)
     spent, seen = 0.0, 0
     for batch in in_batches(itertools.islice(_endless(pages), count // PAGE)):
         begun = time.process_time()

@@ -50,18 +50,16 @@ def text(result: dict[str, Any]) -> str:
     ]
     for name in ("ours", "ours, 5 % bad tokens", "the original's way", "pandas apply"):
         lines.append(_row(name, cpu[f"{name}/repr"], cpu[f"{name}/json"]))
-    for name in (*result["floor"]["repr"]["parts"], "floor", "floor, MAC at once"):
-        shown = name if name.startswith("floor") else f"  {name}"
-        values = [
-            result["floor"][kind]["parts"].get(name, result["floor"][kind].get(name, 0.0))
-            for kind in ("repr", "json")
-        ]
-        lines.append(_row(shown, *values))
+    floors = [result["floor"][kind] for kind in ("repr", "json")]
+    for sum_of, parts in (("floor", "parts"), ("floor with values", "parts with values")):
+        lines.append(_row(sum_of, *(one[sum_of] for one in floors)))
+        for name in floors[0][parts]:
+            lines.append(_row(f"  {name}", *(one[parts][name] for one in floors)))
     lines += ["", "ours against (times)                   repr        JSON"]
     for name in ("the original's way", "pandas apply"):
         ratios = [cpu[f"{name}/{kind}"] / cpu[f"ours/{kind}"] for kind in ("repr", "json")]
         lines.append(_row(name, *ratios, digits=1))
-    for name in ("floor", "floor, MAC at once"):
+    for name in ("floor", "floor with values"):
         ratios = [cpu[f"ours/{k}"] / result["floor"][k][name] for k in ("repr", "json")]
         lines.append(_row(name, *ratios, digits=2))
     lines.append(_row("5 % bad tokens", *_bad(cpu), digits=2))
