@@ -112,17 +112,5 @@ def _reaped() -> int:
     return 1
 
 
-def warm(*services: str) -> None:
-    """Read botocore's descriptions of these services, and make their classes, once for all."""
-    import boto3
-
-    from laptop import aws_descriptions
-
-    aws_descriptions.share()
-    session = boto3.session.Session(region_name="us-east-1")
-    for service in services:
-        session.client(service, endpoint_url="http://127.0.0.1:9")
-
-
 if __name__ == "__main__":
     main()

@@ -25,4 +25,4 @@ HEAVY = (
 if "scheduler" in sys.argv:
     for module in HEAVY:
         importlib.import_module(module)
-    aws_descriptions.share()
+    aws_descriptions.share("athena", "glue", "s3")

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests import zygote
+from laptop import aws_descriptions
 
 _LONGEST_WAIT = 0.02
 
@@ -30,7 +30,7 @@ def prepare() -> None:
     import ingestion.__main__
 
     assert ingestion.__main__
-    zygote.warm("s3", "glue")
+    aws_descriptions.share("s3", "glue")
 
 
 def perform(job: dict[str, Any]) -> int:

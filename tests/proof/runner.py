@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests import zygote
+from laptop import aws_descriptions
 
 
 def prepare() -> None:
@@ -19,7 +19,7 @@ def prepare() -> None:
     import dbt.task.run
 
     assert dbt
-    zygote.warm("athena", "glue", "s3")
+    aws_descriptions.share("athena", "glue", "s3")
 
 
 def perform(job: dict[str, Any]) -> int:
