@@ -113,6 +113,30 @@ class CompactionKeepsStaging(LandingLog):
         return super()._maintain(lake, seq, batch._replace(staged=0))
 
 
+class CompactionDeletesFirst(LandingLog):
+    has_compaction = True
+
+    def _maintain(self, lake: Lake, seq: int, batch: Any) -> list[tuple[str, Lake]]:
+        found = super()._maintain(lake, seq, batch)
+        if batch.raw and batch.held == batch.raw:
+            after = with_changes(lake, seq, raw=0, rewritten=True)
+            found.append((f"a rewriter deletes the small files of {seq}, all read", after))
+        return found
+
+
+class CompactionMergesWhatIsLeft(LandingLog):
+    """A second rewriter does not ask whether all the files are there that it was to merge."""
+
+    has_compaction = True
+
+    def _maintain(self, lake: Lake, seq: int, batch: Any) -> list[tuple[str, Lake]]:
+        found = super()._maintain(lake, seq, batch)
+        if batch.rewritten and batch.compacted != batch.raw:
+            after = with_changes(lake, seq, compacted=batch.raw)
+            found.append((f"a second rewriter merges what is left of {seq}", after))
+        return found
+
+
 # ---------- broken: checkpoint, listings, gate
 
 
@@ -232,6 +256,8 @@ BROKEN = (
     Case("no plan CAS under version skew", NoPlanCas, refuted_by="doubled"),
     Case("marker before copies", MarkerBeforeCopies, refuted_by="lost"),
     Case("compaction without deleting staging", CompactionKeepsStaging, refuted_by="doubled"),
+    Case("compaction that deletes before it writes", CompactionDeletesFirst, refuted_by="lost"),
+    Case("compaction that merges what is left", CompactionMergesWhatIsLeft, refuted_by="lost"),
     Case("checkpoint past an unpublished batch", CheckpointAtHead, refuted_by="lost"),
     Case("the log listed before what is published", LogListedFirst, refuted_by="false alarm"),
     Case("publish asks for no approval", PublishesUnchecked, 2, GATE, {}, "unchecked"),

@@ -52,7 +52,6 @@ class Exploration:
 
     states: int = 0
     transitions: int = 0
-    lakes: int = 0
     seconds: float = 0.0
     is_whole: bool = True
     fault: str = ""
@@ -125,7 +124,6 @@ class _Search:
         found.is_whole = not level or last >= 0
         found.fault = self._fault
         found.states = len(parents)
-        found.lakes = len(self._lakes)
         found.seconds = time.monotonic() - begun
         return found
 

@@ -35,8 +35,12 @@ class Batch(NamedTuple):
     raw: int = 0
     refused: int = 0
     marked: bool = False
+    held: int = 0
+    """Rows that a rewriter has read and not yet written; it may sleep for as long as it likes."""
     compacted: int = 0
-    """Rows of raw that maintenance has rewritten under another name."""
+    """Rows of raw that a rewriter has written under another name."""
+    rewritten: bool = False
+    """The small files were deleted: from then on a row of theirs is a row twice."""
 
 
 class Lake(NamedTuple):
@@ -230,13 +234,25 @@ class LandingLog:
         return found
 
     def _maintain(self, lake: Lake, seq: int, batch: Batch) -> list[tuple[str, Lake]]:
-        """Rewrite a published batch: its staged files go first, so that no zombie copies them."""
-        if not batch.marked or batch.compacted or not batch.raw:
+        """Rewrite a published batch: its staged files go first, so that no zombie copies them.
+
+        Rewriters may race and sleep: what one has read it may write at any later time.
+        """
+        if not batch.marked:
             return []
         if batch.staged:
             return [(f"maintenance deletes staging of {seq}", with_changes(lake, seq, staged=0))]
-        after = with_changes(lake, seq, compacted=batch.raw, raw=0)
-        return [(f"maintenance rewrites raw of {seq}", after)]
+        found = []
+        if batch.raw and batch.held != batch.raw:
+            after = with_changes(lake, seq, held=batch.raw)
+            found.append((f"a rewriter reads raw of {seq}", after))
+        if batch.held and batch.compacted != batch.held:
+            after = with_changes(lake, seq, compacted=batch.held)
+            found.append((f"a rewriter writes the merged rows of {seq}", after))
+        if batch.raw and batch.compacted == batch.raw:
+            after = with_changes(lake, seq, raw=0, rewritten=True)
+            found.append((f"a rewriter deletes the small files of {seq}", after))
+        return found
 
     # ---------- what must be true
 
@@ -244,11 +260,17 @@ class LandingLog:
         """Return the rows of raw and of quarantine by file, as the tables' readers count them.
 
         A refused row counts until a later replay has the record, in raw or once more in quarantine.
+        While a batch is rewritten its rows are there twice; the view above raw takes a record once.
         """
         published = [batch if batch.marked else None for batch in lake.log]
         replaced = superseded(batch for batch in published if batch)
         shown = {n: b for n, b in enumerate(published, 1) if b and n not in replaced}
-        raw = [rows for b in shown.values() for rows in (b.raw, b.compacted) if rows]
+        raw = [
+            rows
+            for b in shown.values()
+            for rows in ((b.raw, b.compacted) if b.rewritten else (b.raw | b.compacted,))
+            if rows
+        ]
         refused = []
         for seq, batch in shown.items():
             later = [
