@@ -9,6 +9,9 @@ from urllib.parse import quote
 import urllib3
 
 ENDED = {"success", "failed"}
+PATIENCE = urllib3.Retry(total=5, backoff_factor=0.5, allowed_methods={"GET"})
+"""A busy machine answers late; only what changes nothing is asked again."""
+
 TASK_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
@@ -22,13 +25,14 @@ class AirflowApi:
     def __init__(self, url: str, logs: Path) -> None:
         self._url = url
         self._logs = logs
-        self._http = urllib3.PoolManager(timeout=30, retries=False)
+        self._http = urllib3.PoolManager(timeout=30, retries=PATIENCE)
         self._headers: dict[str, str] = {}
 
     def is_healthy(self) -> bool:
         """Tell whether the database answers and the scheduler and DAG processor are alive."""
         try:
-            answer = self._http.request("GET", f"{self._url}/api/v2/monitor/health", timeout=5)
+            url = f"{self._url}/api/v2/monitor/health"
+            answer = self._http.request("GET", url, timeout=5, retries=False)
         except urllib3.exceptions.HTTPError:
             return False
         if answer.status != 200:
@@ -110,6 +114,13 @@ class AirflowApi:
         return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            return self._asked(method, path, body)
+        except urllib3.exceptions.HTTPError as error:
+            kind = type(error).__name__
+            raise AirflowError(f"Airflow does not answer {method} {path} ({kind})") from None
+
+    def _asked(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         for attempt in (1, 2):
             if not self._headers:
                 self._log_in()

@@ -1,0 +1,55 @@
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from laptop.airflow_api import AirflowApi, AirflowError
+
+
+@pytest.fixture
+def hesitant() -> Iterator[tuple[str, Counter[str]]]:
+    """An Airflow that hangs up on the first two requests for each path, and answers the third."""
+    asked: Counter[str] = Counter()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = f"{self.command} {self.path}"
+            asked[path] += 1
+            if asked[path] < 3:
+                self.close_connection = True
+                return
+            body = b'{"access_token": "t", "dag_runs": [{"dag_run_id": "one"}]}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PATCH = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_question_is_asked_again_when_airflow_hangs_up(hesitant, tmp_path: Path):
+    url, asked = hesitant
+
+    assert AirflowApi(url, tmp_path).unfinished_runs("a_dag") == ["one"]
+    assert asked["GET /api/v2/dags/a_dag/dagRuns?state=running&state=queued"] == 3
+
+
+def test_a_change_is_asked_for_once(hesitant, tmp_path: Path):
+    url, asked = hesitant
+
+    with pytest.raises(AirflowError, match=r"does not answer PATCH dags/a_dag \(ProtocolError\)"):
+        AirflowApi(url, tmp_path).pause("a_dag", is_paused=True)
+
+    assert asked["PATCH /api/v2/dags/a_dag"] == 1
