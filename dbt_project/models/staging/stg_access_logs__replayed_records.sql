@@ -33,9 +33,10 @@ batches as (
 
 ),
 
+{# Distinct: for seconds, while compaction merges a day's files, a row may be there twice. #}
 replayed as (
 
-    select
+    select distinct
         source.batch_seq as as_of_batch_seq,
         cast(source.record_id as varchar) as record_key
 
