@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 1_000
 """Published batches between two checkpoints: a week of polls, and one page of a listing."""
 
+_SEALED_AT_HAND = 64
 _SEQ_KEY = re.compile(r"/(\d{12})\.json\Z")
 
 
@@ -53,6 +54,7 @@ class LandingLog:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
+        self._sealed = functools.lru_cache(_SEALED_AT_HAND)(self._read_sealed)
 
     @staticmethod
     def key(kind: str, seq: int) -> str:
@@ -114,7 +116,11 @@ class LandingLog:
         if not seq:
             return Head()
         header, body = self._linked(seq)
-        return Head.of(header, hashlib.sha256(body).hexdigest())
+        return self.head_of(header, hashlib.sha256(body).hexdigest())
+
+    def head_of(self, header: Header, sha256: str = "") -> Head:
+        """Return what a header says as the end of the log, whose hash is given."""
+        return Head.of(header, sha256, self._sealed)
 
     def _linked(self, seq: int) -> tuple[Header, bytes]:
         body = self._bytes(seq)
@@ -168,10 +174,21 @@ class LandingLog:
                 proposal = replace(proposal, header=replace(proposal.header, body=lost.header.body))
             else:
                 self._lake.put(proposal.header.body, proposal.body, "application/json")
+            for sha256, ids in proposal.sealed.items():
+                self._lake.put(f"settled/{SOURCE}/{sha256}.json", ids, "application/json")
             header = proposal.header
             if self._lake.create(self.key("log", header.seq), header.to_bytes()):
                 return proposal
             lost = proposal
+
+    def _read_sealed(self, sha256: str) -> bytes:
+        key = f"settled/{SOURCE}/{sha256}.json"
+        body = self._bytes_at(key)
+        if hashlib.sha256(body).hexdigest() != sha256:
+            raise ContractError(
+                f"{self._lake.uri(key)} was changed. Restore it from the bucket's versions."
+            )
+        return body
 
     def plan(self, seq: int, manifest: bytes) -> dict[str, Any]:
         """Fix the files of a batch, CAS-2, and return what stands: ours or an earlier winner's."""
@@ -246,6 +263,6 @@ class LandingLog:
         if body is None:
             raise ContractError(
                 f"{self._lake.uri(key)} was there and is gone. Restore it from the bucket's "
-                "versions: nothing below log, plan and published may ever be deleted."
+                "versions: nothing below log, plan, published and settled may ever be deleted."
             )
         return body

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ingestion.ledger import IdRanges
+from ingestion.settled import Read, Settled
 
 RECENT_IDS = 1_000
 """Ids whose digests are kept: as many as a window shows, so that every overlap is covered."""
@@ -28,7 +29,7 @@ class Header:
     body: str
     body_sha256: str
     settled: list[list[int]]
-    """Every record id taken by this batch or one before it, as closed ranges."""
+    """Every record id taken by this batch or one before it, as closed ranges; see ``sealed``."""
     unidentified: list[str]
     """Keys of the newest records that have no id of their own, conflicts among them."""
     offered: int
@@ -61,6 +62,8 @@ class Header:
     """The batches whose records this one derives again; readers leave those out from then on."""
     superseded: list[list[int]] = field(default_factory=list)
     """Every batch that this one or one before it supersedes, as ranges."""
+    sealed: list[list[Any]] = field(default_factory=list)
+    """``Settled.seals``: the taken ids that lie in objects of their own."""
     replays: list[int] = field(default_factory=list)
     """Every batch up to this one whose source is replay."""
 
@@ -132,19 +135,19 @@ class Head:
 
     seq: int = 0
     sha256: str = ""
-    settled: IdRanges = field(default_factory=IdRanges)
+    settled: Settled = field(default_factory=Settled)
     unidentified: tuple[str, ...] = ()
     recent: Recent = field(default_factory=lambda: Recent(""))
     superseded: IdRanges = field(default_factory=IdRanges)
     replays: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, header: Header, sha256: str) -> Self:
-        """Return what the newest entry of the log says."""
+    def of(cls, header: Header, sha256: str, read: Read) -> Self:
+        """Return what the newest entry of the log says; ``read`` is for sealed ids."""
         return cls(
             header.seq,
             sha256,
-            IdRanges(header.settled),
+            Settled(header.settled, header.sealed, read),
             tuple(header.unidentified),
             Recent.from_json(header.recent),
             IdRanges(header.superseded),

@@ -322,7 +322,7 @@ class Landing:
         )
         _report_hole(header)
         self.stage(made)
-        return Head.of(header, hashlib.sha256(header.to_bytes()).hexdigest())
+        return self.log.head_of(header, hashlib.sha256(header.to_bytes()).hexdigest())
 
     def _judge(self, envelopes: Sequence[object]) -> None:
         """Look for a record that the ring opens; one is enough."""

@@ -32,6 +32,14 @@ class IdRanges:
     def __bool__(self) -> bool:
         return bool(self._lows)
 
+    def __len__(self) -> int:
+        """Return how many ranges they are."""
+        return len(self._lows)
+
+    def span(self) -> tuple[int, int]:
+        """Return the lowest and the highest id; there has to be one."""
+        return self._lows[0], self._highs[-1]
+
     def known(self, ids: Set[int]) -> Set[int]:
         """Return which of ``ids`` are among these."""
         if not ids or not self or min(ids) > self._highs[-1] or max(ids) < self._lows[0]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,6 +26,8 @@ class Entry:
     header: Header
     envelopes: Texts
     body: bytes
+    sealed: Mapping[str, bytes]
+    """Objects by their hash, which the header names."""
 
 
 @dataclass(slots=True)
@@ -71,8 +73,12 @@ class Candidate:
         self.size += sum(map(len, plain.spelled))
 
 
-def entry(head: Head, envelopes: Sequence[object], **fields: Any) -> Entry:
-    """Return the entry that follows ``head``; what ``fields`` does not say goes on as it was."""
+def entry(head: Head, envelopes: Sequence[object], ids: Iterable[int] = (), **fields: Any) -> Entry:
+    """Return the entry that follows ``head`` and takes ``ids``.
+
+    What ``fields`` does not say goes on as it was.
+    """
+    settled = head.settled.union(ids) if ids else head.settled
     seq, nonce = head.seq + 1, uuid.uuid4().hex
     texts = envelopes if isinstance(envelopes, Texts) else Texts.of(envelopes)
     body = texts.array()
@@ -83,7 +89,8 @@ def entry(head: Head, envelopes: Sequence[object], **fields: Any) -> Entry:
             "prev_sha256": head.sha256,
             "body": f"landing/{SOURCE}/{seq:012d}/{nonce}.json",
             "body_sha256": hashlib.sha256(body).hexdigest(),
-            "settled": as_lists(head.settled),
+            "settled": settled.ranges(),
+            "sealed": settled.seals(),
             "unidentified": list(head.unidentified),
             "recent": head.recent.as_json(),
             "superseded": as_lists(head.superseded),
@@ -92,7 +99,7 @@ def entry(head: Head, envelopes: Sequence[object], **fields: Any) -> Entry:
             **fields,
         }
     )
-    return Entry(header, texts, body)
+    return Entry(header, texts, body, settled.objects)
 
 
 def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
@@ -109,7 +116,6 @@ def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
         kept_days = Counter(candidate.days[place] for place in places)
     offered = duplicates + kept_days
     ids = _ids(candidate, new)
-    settled = head.settled.union(ids)
     unidentified = [key for key in new if isinstance(key, str)] if candidate.has_digests else []
     mark = rules.pseudonyms.fingerprint
     known = {
@@ -120,10 +126,10 @@ def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
     return entry(
         head,
         Texts(spelled),
-        settled=as_lists(settled),
+        ids,
         unidentified=[*head.unidentified, *unidentified, *conflicts][-MAX_UNIDENTIFIED:],
         recent=head.recent.renewed(mark, known).as_json(),
-        missing=as_lists(settled.gaps_beyond(head.settled)) if candidate.is_consecutive else [],
+        missing=as_lists(head.settled.overtaken(ids)) if candidate.is_consecutive else [],
         conflict=len(conflicts),
         offered=offered.total(),
         duplicate=duplicates.total(),

@@ -135,7 +135,7 @@ def _cursor_before(log: LandingLog, head: Head, since: int) -> int | None:
             low = middle
         else:
             high = middle - 1
-    return Head.of(log.header(low), "").settled.cursor(LATE_HORIZON_IDS) if low else None
+    return log.head_of(log.header(low)).settled.cursor(LATE_HORIZON_IDS) if low else None
 
 
 class _Comparison:
@@ -197,9 +197,7 @@ class _Comparison:
             self._find_elsewhere()
         if self._seen:
             low, high = min(self._seen), max(self._seen)
-            span = sum(
-                max(0, min(high, end) - max(low, begin) + 1) for begin, end in self._head.settled
-            )
+            span = self._head.settled.count_within(low, high)
             self.found.gone = span - self._known
 
     def _find_elsewhere(self) -> None:

@@ -19,10 +19,10 @@ from ingestion.headers import Header
 from ingestion.isolation import derive
 from ingestion.keys import KeyRing
 from ingestion.lake import Lake
-from ingestion.ledger import IdRanges
 from ingestion.privacy import Pseudonyms
 from ingestion.records import Derived, Rules
 from ingestion.settings import Settings
+from ingestion.settled import Settled
 from ingestion.tables import ACCESS_LOGS, QUARANTINED_RECORDS, SOURCE
 from ingestion.times import SourceClock, iso, sql
 
@@ -126,6 +126,7 @@ class Deriver:
         folder = f"staging/{SOURCE}/{seq:012d}/{nonce}"
         files = _write_all(lake, derived, seq, folder)
         key = f"{folder}/manifest.json"
+        settled = Settled(header.settled, header.sealed)
         manifest = {
             "manifest": key,
             "seq": seq,
@@ -143,7 +144,7 @@ class Deriver:
             "event_days": _event_days(derived, [log.marked(seq) for seq in header.supersedes]),
             "arrival_days": arrival_days,
             "missing": header.missing,
-            "missing_ids": IdRanges(header.settled).missing() if self._is_consecutive else None,
+            "missing_ids": settled.missing() if self._is_consecutive else None,
         }
         # Last: a folder without a manifest is an attempt that was cut short.
         lake.put(key, json.dumps(manifest, separators=(",", ":")).encode(), "application/json")

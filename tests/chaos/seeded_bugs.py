@@ -33,9 +33,9 @@ def _create_overwrites() -> None:
 
 
 def _watermark_is_not_carried() -> None:
-    from ingestion.ledger import IdRanges
+    from ingestion.settled import Settled
 
-    IdRanges.union = lambda self, ids: IdRanges((i, i) for i in ids)
+    Settled.union = lambda self, ids: Settled((i, i) for i in ids)
 
 
 def _no_plan_cas() -> None:
@@ -91,6 +91,7 @@ def _no_duplicate_check() -> None:
     from ingestion.ledger import IdRanges
 
     IdRanges.__contains__ = lambda self, record_id: False
+    IdRanges.known = lambda self, ids: frozenset()
 
 
 def _copies_are_not_verified() -> None:
