@@ -32,6 +32,9 @@ MAX_LAYOUTS = 40
 MAX_SKELETONS = 20_000
 """Skeletons that are remembered: 15 MB."""
 
+_SPARSE = 3
+"""Rows are copied together when so few of them are left: one of three."""
+
 _MAX_CONSTANT = 24
 """Characters between two values that are taken to be the same in all rows of a layout."""
 
@@ -123,32 +126,36 @@ class Reader:
         """
         taken: defaultdict[_Kind, list[list[pa.Array]]] = defaultdict(list)
         places = pa.array(range(len(rows)), pa.int32())
+        left = pa.repeat(True, len(rows))
+        signs = _Signs(rows, ids)
         for _ in range(MAX_LAYOUTS):
-            if len(rows) < MIN_ROWS:
+            if left.true_count < MIN_ROWS:
                 break
-            layout = _layout(rows[0].as_py())
-            fits = _fitting(layout, rows, ids) if layout else None
-            if layout is None or fits is None or not fits[0].as_py():
-                rows, ids, places = rows[1:], ids[1:], places[1:]
-            elif pc.all(fits).as_py():
-                taken[layout.kind].append(_taken(layout, rows, places))
-                break
+            if left.true_count * _SPARSE < len(rows):
+                rows, ids, places = rows.filter(left), ids.filter(left), places.filter(left)
+                left = pa.repeat(True, len(rows))
+                signs = _Signs(rows, ids)
+            first = pc.index(left, True).as_py()
+            layout = _layout(rows[first].as_py())
+            fits = pc.and_(signs.of(layout), left) if layout else left
+            if layout is None or not fits[first].as_py():
+                left = pc.and_(left, pc.not_equal(places, places[first]))
             else:
-                some, others = rows.filter(fits), pc.invert(fits)
-                taken[layout.kind].append(_taken(layout, some, places.filter(fits)))
-                rows, ids, places = rows.filter(others), ids.filter(others), places.filter(others)
+                taken[layout.kind].append(_taken(layout, rows.filter(fits), places.filter(fits)))
+                left = pc.and_not(left, fits)
         found = [self._read(kind, parts, pseudonyms) for kind, parts in taken.items()]
         return [read for read in found if len(read.rows)]
 
     def _read(self, kind: _Kind, parts: Sequence[list[pa.Array]], pseudonyms: Pseudonyms) -> Read:
-        places, users, texts, *stretches = map(joined, zip(*parts, strict=True))
+        columns = list(zip(*parts, strict=True))
+        places, texts = joined(columns[0]), joined(columns[1])
+        users, *stretches = map(_encoded, columns[2:])
         times, kept = _times(texts)
         if kept is not None:
             places, users, texts = places.filter(kept), users.filter(kept), texts.filter(kept)
             stretches = [stretch.filter(kept) for stretch in stretches]
-        users = pc.dictionary_encode(users)
         names = _names(users.dictionary, kind)
-        skeletons, spelled = _skeletons(kind, [pc.dictionary_encode(some) for some in stretches])
+        skeletons, spelled = _skeletons(kind, stretches)
         numbers = [self._number(text, kind) for text in spelled]
         if None in names or None in numbers:
             good = pc.and_(
@@ -178,6 +185,13 @@ class Reader:
 def joined(arrays: Sequence[pa.Array]) -> pa.Array:
     """Return arrays as one; one alone is not copied."""
     return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def _encoded(arrays: Sequence[pa.Array]) -> pa.DictionaryArray:
+    """Return arrays as one with a dictionary, without a copy of all of them."""
+    chunks = pc.dictionary_encode(pa.chunked_array(arrays)).chunks
+    indices = joined([chunk.indices for chunk in chunks])
+    return pa.DictionaryArray.from_arrays(indices, chunks[-1].dictionary)
 
 
 def _layout(row: bytes) -> _Layout | None:
@@ -226,20 +240,32 @@ def _layout(row: bytes) -> _Layout | None:
     )
 
 
-def _fitting(layout: _Layout, rows: pa.Array, ids: pa.Array) -> pa.Array:
-    """Return for each row whether its values may be where the layout says."""
-    masks = [
-        pc.equal(pc.binary_slice(rows, place, place + len(text)), pa.scalar(text, pa.binary()))
-        for place, text in layout.signs
-    ]
-    if layout.number is not None:
-        masks.append(pc.equal(pc.binary_slice(rows, *layout.number), ids))
-    return functools.reduce(pc.and_, masks)
+class _Signs:
+    """Which rows have what stands where; layouts have most of it in common."""
+
+    def __init__(self, rows: pa.Array, ids: pa.Array) -> None:
+        self._rows, self._ids = rows, ids
+        self._known: dict[object, pa.Array] = {}
+
+    def of(self, layout: _Layout) -> pa.Array:
+        """Return for each row whether its values may be where the layout says."""
+        masks = [self._is(place, place + len(text), text) for place, text in layout.signs]
+        if layout.number is not None:
+            masks.append(self._is(*layout.number, None))
+        return functools.reduce(pc.and_, masks)
+
+    def _is(self, start: int, stop: int, text: bytes | None) -> pa.Array:
+        """Return where a stretch is a text, or the id if there is no text."""
+        key = start, stop, text
+        if key not in self._known:
+            expected = self._ids if text is None else pa.scalar(text, pa.binary())
+            self._known[key] = pc.equal(pc.binary_slice(self._rows, start, stop), expected)
+        return self._known[key]
 
 
 def _taken(layout: _Layout, rows: pa.Array, places: pa.Array) -> list[pa.Array]:
-    """Return the places of rows, their users, their times, and then what may differ."""
-    spans = (layout.user, layout.time, *layout.stretches)
+    """Return the places of rows, their times, their users, and then what may differ."""
+    spans = (layout.time, layout.user, *layout.stretches)
     return [places, *(pc.binary_slice(rows, *span) for span in spans)]
 
 

@@ -633,3 +633,64 @@ def test_parse_reads_what_is_strange_as_json_loads(text: str):
 def test_parse_refuses_what_json_loads_refuses(body: bytes):
     with pytest.raises(ValueError, match=r"."):
         records.parse(body)
+
+
+def test_padding_characters_are_no_others():
+    items = ordinary(100)
+    token = items[0]["data"]
+    assert token.endswith("==")
+    for number, ending in enumerate(["A=", "=A", "AA", "==", "-=", "=="], 1_000):
+        for last in "AQgw":
+            changed = envelope(NEW, number)["data"]
+            items.append(envelope(NEW, number, data=f"{changed[:-3]}{last}{ending}"))
+
+    assert_equals_the_oracle(items)
+
+
+def test_a_value_that_looks_like_a_stand_in_is_none():
+    user, time, number = (
+        plaintexts._USER.decode(),
+        plaintexts._TIME.decode(),
+        plaintexts._NUMBER.decode(),
+    )
+    items = ordinary(100)
+    for place in range(40):
+        decoys = [
+            {"x": {"user_id": "a" * 64}} | plaintext(1_000 + place, user_id=user),
+            {"user_id": user} | plaintext(1_000 + place, activity=user),
+            {"x": {"inDate": "2026-11-19T10:00:00.000Z"}}
+            | plaintext(1_000 + place, inDate=f"{time}Z"),
+            {"x": {"record_id": 1_000 + place}}
+            | plaintext(1_000 + place)
+            | {"record_id": int(number)},
+            {"x": {"record_id": 1_000 + place}}
+            | {"user_id": "a", "inDate": "2026-11-19T10:00:00.000Z"},
+        ]
+        for fields in decoys:
+            items += [
+                envelope(NEW, 1_000 + place, text) for text in (str(fields), json.dumps(fields))
+            ]
+
+    assert_equals_the_oracle(items)
+
+
+def test_an_id_that_is_no_plain_integer_is_not_taken_for_one():
+    items = ordinary(100)
+    for value in (True, 1.0, "101", -1, 2**63):
+        items.append(envelope(NEW, 101, recordId=value))
+
+    assert_equals_the_oracle(items)
+    for value in (True, 101.0):  # alone, so that nothing else is odd about the batch
+        assert_equals_the_oracle([*ordinary(50), envelope(NEW, 101, recordId=value)])
+
+
+def test_a_day_before_the_first_partition_is_refused():
+    items = ordinary(100)
+    for number, text in enumerate(
+        ("2014-12-31T23:59:59.999Z", "2015-01-01T00:00:00.000Z") * 20, 500
+    ):
+        items.append(envelope(NEW, number, plaintext(number, inDate=text)))
+
+    done = assert_equals_the_oracle(items)
+
+    assert len(done.rest) == 20
