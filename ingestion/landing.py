@@ -111,6 +111,9 @@ class Landing:
     ) -> None:
         """Wait for the batch that is being staged, however the run ended."""
         self._stager.shutdown()
+        if error is not None and self._staging is not None and self._staging.exception():
+            # Two things went wrong, and one is raised. The batch is in the log: the next run sees.
+            logger.warning("postponed because=%s", type(self._staging.exception()).__name__)
 
     def catch_up(self) -> None:
         """Stage what an earlier run left behind, but do not let it stop this one.

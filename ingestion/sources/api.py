@@ -309,7 +309,7 @@ class _Client:
         # Every value but the first stands behind one of these, or behind another value's.
         if body.count(b",") + body.count(b":") + body.count(b"[") > MAX_VALUES:
             raise TooLarge(f"answered with more than {MAX_VALUES:,} values")
-        envelopes: Sequence[object] | None = plain_array(bytes(body).strip())
+        envelopes: Sequence[object] | None = plain_array(bytes(body).strip(b" \t\r\n"))
         try:
             if envelopes is None:
                 # Whatever charset the header claims: JSON is UTF-8, and what is not is refused.
