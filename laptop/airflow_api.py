@@ -9,8 +9,8 @@ from urllib.parse import quote
 import urllib3
 
 ENDED = {"success", "failed"}
-PATIENCE = urllib3.Retry(total=5, backoff_factor=0.5, allowed_methods={"GET"})
-"""A busy machine answers late; only what changes nothing is asked again."""
+PATIENCE = urllib3.Retry(total=5, backoff_factor=0.5, allowed_methods={"GET", "PATCH"})
+"""A busy machine answers late; what may be asked twice is asked again."""
 
 TASK_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 

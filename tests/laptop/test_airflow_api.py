@@ -42,14 +42,16 @@ def hesitant() -> Iterator[tuple[str, Counter[str]]]:
 def test_a_question_is_asked_again_when_airflow_hangs_up(hesitant, tmp_path: Path):
     url, asked = hesitant
 
-    assert AirflowApi(url, tmp_path).unfinished_runs("a_dag") == ["one"]
+    airflow = AirflowApi(url, tmp_path)
+    airflow.pause("a_dag", is_paused=True)
+    assert airflow.unfinished_runs("a_dag") == ["one"]
     assert asked["GET /api/v2/dags/a_dag/dagRuns?state=running&state=queued"] == 3
 
 
-def test_a_change_is_asked_for_once(hesitant, tmp_path: Path):
+def test_a_run_is_asked_for_once(hesitant, tmp_path: Path):
     url, asked = hesitant
 
-    with pytest.raises(AirflowError, match=r"does not answer PATCH dags/a_dag \(ProtocolError\)"):
-        AirflowApi(url, tmp_path).pause("a_dag", is_paused=True)
+    with pytest.raises(AirflowError, match=r"does not answer POST dags/a_dag/dagRuns \(Protocol"):
+        AirflowApi(url, tmp_path).run("a_dag", {}, print)
 
-    assert asked["PATCH /api/v2/dags/a_dag"] == 1
+    assert asked["POST /api/v2/dags/a_dag/dagRuns"] == 1
