@@ -74,8 +74,9 @@ def text(result: dict[str, Any]) -> str:
     lines += [
         "",
         f"two processes against one: {result['two_processes']:.2f} times the records per second",
-        f"the whole of `land`, parent and child: {lake['land_cpu_ns']:,.0f} ns per record "
-        f"({lake['land_records']:,} records)",
+        f"the whole of `land`, parent and children: {lake['land_cpu_ns']:,.0f} ns of CPU per "
+        f"record ({lake['land_records']:,} records), beside {lake['land_start_seconds']:.1f} s to "
+        "start",
         f"bytes per record at {size['records']:,} a day: Parquet {size['merged']:.2f} "
         f"({size['landed']:.2f} as landed), gzip -9 JSON {size['gzip_json']:.2f}",
     ]
