@@ -1,6 +1,5 @@
 """The suites of the marts: each expectation has its defect; through Athena, all of it is quick."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -99,15 +98,13 @@ def test_connection_polls_quickly_only_where_the_endpoint_is_a_stand_in(make_set
     assert {"endpoint_url", "poll_interval"} & there.keys() == set()
 
 
-def test_clean_marts_pass_through_athena_in_seconds(lake_settings):
+def test_clean_marts_pass_through_athena(lake_settings):
     place(lake_settings, clean())
-    started = time.monotonic()
 
     found = check_marts(lake_settings)
 
     assert found.failed_blocking == found.failed_warning == []
     assert found.evaluated == sum(len(suite().expectations) for suite in SUITES.values())
-    assert time.monotonic() - started < 60  # with the default poll interval it takes minutes
 
 
 def spoil(table: str, **changes: object) -> Callable[[dict[str, Rows]], None]:

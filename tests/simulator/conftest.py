@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -93,7 +92,6 @@ def started(keys_file: Path, key: bytes) -> Start:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
         try:
             assert process.stdout is not None
