@@ -94,8 +94,9 @@ def decode_all(envelopes: Sequence[object], rules: Rules, fetched_at: Sequence[i
     stamps = [latest[time] for time in times]
     parts: list[_Part] = []
     bad: list[tuple[int, Reason]] = []
-    for begin in range(0, len(rows), MAX_ROWS):
-        some = rows[begin : begin + MAX_ROWS]
+    size = -(-len(rows) // -(-len(rows) // MAX_ROWS)) if rows else 1  # no small one at the end
+    for begin in range(0, len(rows), size):
+        some = rows[begin : begin + size]
         parts += _read(offered, some, rules, stamps, reader, bad)
     refused = []
     for row, reason in bad:

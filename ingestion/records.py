@@ -67,11 +67,6 @@ class Derived:
     keys: dict[str, int] = field(default_factory=dict)
     """Rows of both sides by the key that opened them."""
 
-    @property
-    def key_fingerprints(self) -> tuple[str, ...]:
-        """The keys that opened anything."""
-        return tuple(sorted(self.keys))
-
 
 def identity(envelope: object, rules: Rules) -> str:
     """Return the key of an envelope without a usable id: the same however often it is offered.

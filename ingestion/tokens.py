@@ -70,6 +70,7 @@ def open_all(
 ) -> Opened:
     """Open the tokens at ``places``; ``latest`` is the newest stamp that each of them may have."""
     opened = Opened()
+    soonest = min(latest, default=0)
     by_length: defaultdict[int, list[int]] = defaultdict(list)
     for place in places:
         by_length[len(tokens[place])].append(place)
@@ -81,7 +82,8 @@ def open_all(
             opened.rest.extend(group)
             continue
         for begin in range(0, len(group), MAX_ROWS):
-            _open(tokens, group[begin : begin + MAX_ROWS], ring, latest, padding, opened)
+            some = group[begin : begin + MAX_ROWS]
+            _open(tokens, some, ring, latest, soonest, padding, opened)
     return opened
 
 
@@ -90,6 +92,7 @@ def _open(
     places: list[int],
     ring: KeyRing,
     latest: Sequence[int],
+    soonest: int,
     padding: int,
     opened: Opened,
 ) -> None:
@@ -111,7 +114,7 @@ def _open(
         row for (row,) in struct.iter_unpack(f"{signed_length}s{width - signed_length}x", raw)
     ]
     given = pc.binary_slice(table, signed_length, width - padding).buffers()[1].to_pybytes()
-    is_late_possible = max(stamps) > min(map(latest.__getitem__, places))
+    is_late_possible = max(stamps) > soonest
     left = list(range(count))
     for key in keys:
         good, left = _signed_by(key, signed, given, left)
