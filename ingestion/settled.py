@@ -95,16 +95,16 @@ class Settled:
         made = Settled(self._open, read=self._read)
         made._seals, made.objects = list(self._seals), dict(self.objects)
         made._open = self._open.union(ids)
-        while len(made._open) >= KEPT_RANGES + SEALED_RANGES:
-            made._seal()
+        if (pieces := (len(made._open) - KEPT_RANGES) // SEALED_RANGES) > 0:
+            made._seal(pieces * SEALED_RANGES)
         return made
 
-    def _seal(self) -> None:
+    def _seal(self, count: int) -> None:
         ranges = list(self._open)
-        self._open = IdRanges(ranges[SEALED_RANGES:])
-        low, high = ranges[0][0], ranges[SEALED_RANGES - 1][1]
+        ranges, self._open = ranges[:count], IdRanges(ranges[count:])
+        low, high = ranges[0][0], ranges[-1][1]
         touched = [seal for seal in self._seals if seal.low <= high and low <= seal.high]
-        merged = list(IdRanges([*ranges[:SEALED_RANGES], *self._of(touched)]))
+        merged = list(IdRanges([*ranges, *self._of(touched)]))
         self._seals = [seal for seal in self._seals if seal not in touched]
         for begin in range(0, len(merged), SEALED_RANGES):
             part = merged[begin : begin + SEALED_RANGES]

@@ -116,6 +116,7 @@ def _path(uri: str) -> Path:
 
 
 def _is_packed(raw: BinaryIO) -> bool:
+    raw.seek(0)
     magic = raw.read(2)
     raw.seek(0)
     return magic == b"\x1f\x8b"
