@@ -174,9 +174,17 @@ def stop_leftovers(home: Path) -> int:
         except ProcessLookupError:
             continue
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in found) and time.monotonic() < deadline:
+    while any(map(_is_running, found)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return len(found)
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a process has not ended; one that only waits to be reaped has no command."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
 
 
 def last_lines(log: Path, count: int = 15) -> str:
