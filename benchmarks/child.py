@@ -112,7 +112,7 @@ def _bytes(pages: Path, key: str) -> dict[str, Any]:
     return {
         "records": count,
         "landed": sum(len(files.encode(table)) for table in small) / count,
-        "merged": sum(len(files.encode(t)) for t in contenders.merged(batches)) / count,
+        "merged": sum(contenders.merged(batches)) / count,
     }
 
 

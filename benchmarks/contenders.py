@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from cryptography.fernet import Fernet
 
-from ingestion import files, records
+from ingestion import compacting, files, records
 from ingestion.keys import KeyRing
 from ingestion.privacy import Pseudonyms
 from ingestion.records import Derived, Rules
@@ -110,11 +110,25 @@ def pandas_apply(pages: Sequence[bytes], fernet: Fernet, is_json: bool) -> int:
     return len(sink.getvalue())
 
 
-def merged(batches: Sequence[Derived]) -> list[pa.Table]:
-    """Return each day of several batches as compaction merges it, sorted by time."""
+def merged(batches: Sequence[Derived]) -> list[int]:
+    """Return the bytes of the files into which compaction merges several batches."""
     days: dict[str, list[pa.Table]] = {}
     for batch in batches:
         for day, table in batch.raw.items():
             days.setdefault(day, []).append(table)
+    return [
+        size for tables in days.values() for size in _merged_day(tables, compacting.TARGET_BYTES)
+    ]
+
+
+def _merged_day(tables: Sequence[pa.Table], most: int) -> Iterator[int]:
     order = [(name, "ascending") for name in ("occurred_at", "record_id", "batch_seq")]
-    return [pa.concat_tables(tables).sort_by(order) for tables in days.values()]
+    group: list[pa.Table] = []
+    size = 0
+    for table in (*tables, None):
+        more = len(files.encode(table)) if table else 0
+        if group and (table is None or size + more > most):
+            yield len(files.encode(pa.concat_tables(group).sort_by(order)))
+            group, size = [], 0
+        group.append(table)
+        size += more

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.commit import LandingLog
@@ -41,8 +42,10 @@ CLOSED_FOR = timedelta(hours=1)
 """Our S3 client gives a request up after five attempts of a minute and the waits between them,
 seven minutes in all; the rest is for clocks that disagree, and costs nothing at night."""
 
-TARGET_BYTES = 16 * 2**20
-"""Of small files in a merged one: over a million rows, 400 MB of memory while it is written."""
+TARGET_BYTES = 6 * 2**20
+"""Of small files in a merged one: 400,000 rows, for which a process takes 430 MB."""
+
+_ORDER = [(name, "ascending") for name in ("occurred_at", "record_id", "batch_seq")]
 
 _PREFIX = f"compaction/{SOURCE}/"
 _SMALL = re.compile(r"/dt=(\d{4}-\d\d-\d\d)/seq=(\d{12})-\d+\.parquet\Z")
@@ -239,9 +242,9 @@ def _merge(lake: Lake, target: str, sources: list[str]) -> int:
                 )
             return 0
         tables.append(_read(lake, key, body))
-    order = [(name, "ascending") for name in ("occurred_at", "record_id", "batch_seq")]
-    merged = pa.concat_tables(tables).sort_by(order)
-    lake.put(target, encode(merged))
+    merged = pa.concat_tables(tables)
+    del tables
+    lake.put(target, encode(merged, pc.sort_indices(merged, _ORDER)))
     return int(merged.num_rows)
 
 

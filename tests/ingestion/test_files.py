@@ -79,6 +79,17 @@ def test_the_same_rows_are_the_same_bytes():
     assert files.encode(table_of(2_000)) == files.encode(table_of(2_000))
 
 
+def test_rows_come_in_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "ROW_GROUP_ROWS", 700)
+    table = pa.concat_tables([table_of(1_000), table_of(1_500)])
+    order = list(range(table.num_rows))[::-1]
+
+    body = files.encode(table, pa.array(order))
+
+    assert pq.read_table(io.BytesIO(body)).to_pylist() == table.to_pylist()[::-1]
+    assert pq.read_metadata(io.BytesIO(body)).num_row_groups == 4
+
+
 def test_row_groups_are_large_and_dictionaries_of_users_never_overflow():
     table = table_of(files.ROW_GROUP_ROWS + 1)
 
