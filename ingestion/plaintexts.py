@@ -29,8 +29,8 @@ MIN_ROWS = 16
 MAX_LAYOUTS = 40
 """Layouts tried on rows of one length. What is left then is judged one by one."""
 
-MAX_SKELETONS = 20_000
-"""Skeletons that are remembered: 15 MB."""
+MAX_SKELETONS = 10_000
+"""Skeletons that are remembered: 8 MB, as long as they are of ordinary length."""
 
 _SPARSE = 3
 """Rows are copied together when so few of them are left: one of three."""
@@ -355,5 +355,5 @@ def _parsed(text: bytes, user: bytes, has_number: bool) -> Skeleton | None:
             fields.extra(found, detail, {}),
             time[_TIME_CHARACTERS:],
         )
-    except fields.Refuse:
+    except Exception:  # refused, or something that is for ``decode`` to judge
         return None

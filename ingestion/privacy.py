@@ -19,6 +19,9 @@ KEY_BYTES = 32
 MAX_KNOWN = 50_000
 """Texts that are remembered with their pseudonyms: 14 MB. The same users come again and again."""
 
+_MAX_KNOWN_BYTES = 128
+"""Longer texts are not remembered."""
+
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -105,7 +108,9 @@ class Pseudonyms:
         for text in texts:
             value = known.get(text)
             if value is None:
-                value = known[text] = self.digest(text)
+                value = self.digest(text)
+                if len(text) <= _MAX_KNOWN_BYTES:
+                    known[text] = value
             found.append(value)
         return found
 

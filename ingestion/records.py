@@ -4,6 +4,7 @@ Every envelope becomes a row of ``access_logs`` or a row of ``quarantined_record
 What one envelope becomes is ``decoding``'s matter; ``isolation`` does the same in a child process.
 """
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -195,7 +196,9 @@ def _derive(
     first_conflict = count - conflict
     done = batches.Decoded(rest=range(first_conflict))
     if judge is decode:
-        done = batches.decode_all(envelopes[:first_conflict], rules, times[:first_conflict])
+        # Not expected to fail; but then, too, each record is judged, only not together.
+        with contextlib.suppress(Exception):
+            done = batches.decode_all(envelopes[:first_conflict], rules, times[:first_conflict])
     rows: dict[str, list[tuple[Any, ...]]] = {}
     refused: list[tuple[int, Refusal]] = done.refused
     good_days: Counter[str] = Counter()

@@ -23,8 +23,8 @@ MIN_ROWS = 16
 MAX_ROWS = 2_048
 """Rows decoded at once: a megabyte, which a processor's cache holds."""
 
-MAX_CHARACTERS = 16_384
-"""Longer tokens are rare, and judged one by one."""
+MAX_CHARACTERS = 4_096
+"""Longer tokens are rare, and judged one by one, so that a slice of a batch has its bounds."""
 
 JUNK = 16
 """Bytes of a decrypted row before its plaintext: what its IV became. Cutting them off is a copy."""

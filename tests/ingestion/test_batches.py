@@ -342,6 +342,17 @@ def test_ordinary_records_are_decoded_together_however_they_are_spelled(spell, c
     assert done.good.num_rows == 60
 
 
+def test_records_are_judged_one_by_one_if_anything_fails(monkeypatch):
+    items = ordinary(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "_table", lambda *_: 1 // 0)
+        derived = records.derive(items, RULES, batch_seq=3, landed_at=NOW, fetched_at=NOW)
+
+    assert derived == records.derive(items, RULES, batch_seq=3, landed_at=NOW, fetched_at=NOW)
+    assert_equals_the_oracle(items)
+
+
 def test_few_records_are_decoded_one_by_one():
     done = assert_equals_the_oracle(ordinary(batches.MIN_ROWS - 1))
 
@@ -633,6 +644,15 @@ def test_parse_reads_what_is_strange_as_json_loads(text: str):
 def test_parse_refuses_what_json_loads_refuses(body: bytes):
     with pytest.raises(ValueError, match=r"."):
         records.parse(body)
+
+
+def test_pseudonyms_of_many_are_those_of_each():
+    pseudonyms = Pseudonyms(PSEUDONYM_KEY)
+    texts = [b"a", b"", b"x" * 1_000, "\u00e9".encode(), b"a"]
+
+    for _ in range(2):
+        assert pseudonyms.of_many(texts) == [pseudonyms.of(text.decode()) for text in texts]
+    assert all(len(text) < 1_000 for text in pseudonyms._known)
 
 
 def test_padding_characters_are_no_others():
