@@ -11,3 +11,8 @@ machine that others use, too. Only "two processes" is a wall, because that is wh
     lake        35 days in a real lake: bytes per record, and bytes that a query reads
     report      the table, the JSON file, the plot, the last line
 """
+
+import os
+
+# As the process that decodes is started (ingestion/child.py); Arrow reads it when it is imported.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251
