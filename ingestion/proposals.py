@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ingestion import records
+from ingestion.digests import plaintext_digests
 from ingestion.headers import RECENT_IDS, Head, Header
 from ingestion.ledger import IdRanges
 from ingestion.records import Rules
@@ -118,11 +119,8 @@ def propose(head: Head, candidate: Candidate, rules: Rules) -> Entry | None:
     ids = _ids(candidate, new)
     unidentified = [key for key in new if isinstance(key, str)] if candidate.has_digests else []
     mark = rules.pseudonyms.fingerprint
-    known = {
-        identifier: digest
-        for identifier in sorted(ids)[-RECENT_IDS:]
-        if (digest := _digest(candidate.spelled[new[identifier]], rules)) is not None
-    }
+    newest = {each: candidate.spelled[new[each]] for each in sorted(ids)[-RECENT_IDS:]}
+    known = plaintext_digests(newest, rules)
     return entry(
         head,
         Texts(spelled),
