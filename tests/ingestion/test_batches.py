@@ -714,3 +714,16 @@ def test_a_day_before_the_first_partition_is_refused():
     done = assert_equals_the_oracle(items)
 
     assert len(done.rest) == 20
+
+
+def test_arrival_times_are_rounded_as_python_rounds():
+    base = envelope(NEW, 101)["ArrivalTimeStamp"] // 1
+    # Sixteenths are exact in binary, and half of them lie between two milliseconds.
+    stamps = [base + part / 16 for part in range(16)] * 4 + [int(base)] * 10
+    items = [
+        envelope(NEW, number, ArrivalTimeStamp=stamp) for number, stamp in enumerate(stamps, 101)
+    ]
+
+    done = assert_equals_the_oracle(items)
+
+    assert len(done.rest) == 0
