@@ -24,9 +24,19 @@ help: ## print these targets
 run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
 
+# In two halves side by side: one pytest keeps one core busy. Two that write dbt_project/target
+# stay in one half.
+APART := tests/test_end_to_end.py tests/dags tests/ingestion
+
 test: setup lint ## every check and test; what CI runs
+	@$(MAKE) --no-print-directory -j2 test-runs test-numbers
+
+test-runs:
 	local_aws/.venv/bin/python -m pytest local_aws/tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest $(APART)
+
+test-numbers:
+	.venv/bin/python -m pytest $(APART:%=--ignore=%)
 
 lint: setup ## style, types and SQL, without running anything
 	.venv/bin/ruff format --check .
@@ -77,4 +87,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test lint bench chaos proof lock clean setup env preflight
+.PHONY: help run test test-runs test-numbers lint bench chaos proof lock clean setup env preflight

@@ -52,7 +52,7 @@ def sources(package: str) -> list[Path]:
     return [
         path
         for path in sorted((REPOSITORY / package).rglob("*.py"))
-        if ".venv" not in path.parts and "tests" not in path.parts
+        if not {".venv", "tests"} & set(path.relative_to(REPOSITORY).parts)
     ]
 
 

@@ -33,10 +33,10 @@ batches as (
 
 ),
 
-{# Distinct: for seconds, while compaction merges a day's files, a row may be there twice. #}
+{# Grouped: for seconds, while compaction merges a day's files, a row may be there twice. #}
 replayed as (
 
-    select distinct
+    select
         source.batch_seq as as_of_batch_seq,
         cast(source.record_id as varchar) as record_key
 
@@ -44,6 +44,8 @@ replayed as (
     inner join batches on source.batch_seq = batches.batch_seq
 
     where batches.source_name = 'replay'
+
+    group by 1, 2
 
 )
 
