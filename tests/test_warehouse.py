@@ -212,7 +212,7 @@ def test_an_erased_user_was_never_there(story: dict[str, Step]):
             continue
         found, expected = (without_trust(rows[table]) for rows in (told.found, never))
         assert counted(found) == counted(expected), table
-    user = (bytes([ERASED]) * 32).hex()
+    user = (bytes([ERASED]) * 16).hex()
     assert user in {row["user_id"] for row in story["a partial run"].found["dim_users"]}
     assert user not in {r.get("user_id") for rows in told.found.values() for r in rows}
 
