@@ -76,29 +76,32 @@ class AirflowApi:
 
     def follow(self, dag_id: str, run_id: str, report: Callable[[str], None]) -> None:
         """Follow a run that exists already; otherwise as ``run``."""
-        told: set[str] = set()
+        told: set[tuple[str, int]] = set()
         while True:
             # The run's state first: once it has ended, the tasks' states below are final.
             state = self._call("GET", self._run_path(dag_id, run_id))["state"]
             tasks = self._tasks(dag_id, run_id)
             ended = [task for task in tasks if task["state"] in TASK_ENDED]
             for task in ended:
-                if task["task_id"] not in told:
-                    told.add(task["task_id"])
+                if (key := (task["task_id"], task["map_index"])) not in told:
+                    told.add(key)
                     count = f"{len(told)}/{len(tasks)}"
-                    report(f"{dag_id} {count} {task['task_id']}: {task['state']}")
+                    report(f"{dag_id} {count} {_name(task)}: {task['state']}")
             if state in ENDED:
                 break
             time.sleep(0.5)
         if state == "failed":
             failed = [task for task in tasks if task["state"] == "failed"]
             lines = [f"{dag_id}: the run failed; its log is in {self._logs}"]
-            lines += [f"  {task['task_id']}: {self._log(run_id, task)}" for task in failed]
+            lines += [f"  {_name(task)}: {self._log(run_id, task)}" for task in failed]
             raise AirflowError("\n".join(lines))
 
     def _log(self, run_id: str, task: dict[str, Any]) -> Path:
         folder = self._logs / f"dag_id={task['dag_id']}" / f"run_id={run_id}"
-        return folder / f"task_id={task['task_id']}" / f"attempt={task['try_number']}.log"
+        folder /= f"task_id={task['task_id']}"
+        if task["map_index"] >= 0:
+            folder /= f"map_index={task['map_index']}"
+        return folder / f"attempt={task['try_number']}.log"
 
     def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         path = f"{self._run_path(dag_id, run_id)}/taskInstances?limit=100"
@@ -137,3 +140,8 @@ class AirflowApi:
     def _log_in(self) -> None:
         token = self._http.request("GET", f"{self._url}/auth/token").json()["access_token"]
         self._headers = {"Authorization": f"Bearer {token}"}
+
+
+def _name(task: dict[str, Any]) -> str:
+    index = task["map_index"]
+    return str(task["task_id"]) if index < 0 else f"{task['task_id']}[{index}]"

@@ -55,3 +55,23 @@ def test_a_run_is_asked_for_once(hesitant, tmp_path: Path):
         AirflowApi(url, tmp_path).run("a_dag", {}, print)
 
     assert asked["POST /api/v2/dags/a_dag/dagRuns"] == 1
+
+
+def test_a_mapped_task_is_told_by_its_index_and_its_log_is_found(monkeypatch, tmp_path: Path):
+    airflow = AirflowApi("http://127.0.0.1:9", tmp_path)
+    tasks = [
+        {"dag_id": "d", "task_id": "land", "map_index": n, "state": state, "try_number": 2}
+        for n, state in enumerate(["success", "failed"])
+    ]
+    tasks.append(tasks[0] | {"task_id": "list", "map_index": -1})
+    answers = {"dags/d/dagRuns/r": {"state": "failed"}}
+    page = {"task_instances": tasks, "total_entries": 3}
+    monkeypatch.setattr(airflow, "_call", lambda _, path: answers.get(path, page))
+    told: list[str] = []
+
+    with pytest.raises(AirflowError) as error:
+        airflow.follow("d", "r", told.append)
+
+    assert told == ["d 1/3 land[0]: success", "d 2/3 land[1]: failed", "d 3/3 list: success"]
+    log = tmp_path / "dag_id=d" / "run_id=r" / "task_id=land" / "map_index=1" / "attempt=2.log"
+    assert f"land[1]: {log}" in str(error.value)
