@@ -26,15 +26,19 @@ class StartError(Exception):
 class Part:
     """One running command, its log file, and how to tell that it is ready."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log: Path, is_job: bool
+    ) -> None:
         self.name = name
         self.process = process
         self.log = log
+        self.is_job = is_job
+        """Whether it is meant to end."""
 
     def assert_alive(self) -> None:
-        """Raise if it has ended, with the last lines that it wrote."""
+        """Raise if it has ended, unless it is a job that ended well; with its last lines."""
         code = self.process.poll()
-        if code is not None:
+        if code is not None and not (self.is_job and code == 0):
             raise StartError(
                 f"{self.name} ended with exit code {code}; its log is {self.log}:\n"
                 f"{last_lines(self.log)}"
@@ -50,8 +54,10 @@ class Processes:
         self._logs = logs
         self._parts: list[Part] = []
 
-    def start(self, name: str, command: Sequence[str | Path | int]) -> Part:
-        """Start ``command`` with its output in a log file of its own."""
+    def start(
+        self, name: str, command: Sequence[str | Path | int], *, is_job: bool = False
+    ) -> Part:
+        """Start ``command`` with its output in a log file of its own; a job is meant to end."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
@@ -64,7 +70,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 preexec_fn=_die_with_parent,
             )
-        part = Part(name, process, log)
+        part = Part(name, process, log, is_job)
         self._parts.append(part)
         return part
 
@@ -74,11 +80,10 @@ class Processes:
         Raises:
             StartError: if it fails, with the last lines that it wrote.
         """
-        part = self.start(name, command)
-        self.finish(part)
+        self.finish(self.start(name, command, is_job=True))
 
     def finish(self, part: Part) -> None:
-        """Wait for a part that is meant to end, and assert that it ended well."""
+        """Wait for a job, and assert that it ended well."""
         code = part.process.wait()
         self._parts.remove(part)
         if code != 0:

@@ -95,7 +95,8 @@ def _start(laptop: Laptop, options: Options, processes: Processes) -> AirflowApi
     airflow_command = EXECUTABLES / "airflow"
     migration = None
     if not _is_migrated(laptop.home):
-        migration = processes.start("airflow-migrate", [airflow_command, "db", "migrate"])
+        migrate = [airflow_command, "db", "migrate"]
+        migration = processes.start("airflow-migrate", migrate, is_job=True)
     aws = processes.start(
         "local_aws",
         [

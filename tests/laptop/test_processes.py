@@ -54,6 +54,20 @@ def test_a_part_that_dies_while_it_is_waited_for_shows_its_last_words(processes)
         processes.wait_until(part, lambda: False, seconds=20)
 
 
+def test_a_job_may_end_while_another_part_is_waited_for_if_it_ends_well(processes):
+    part = processes.start("part", SLEEPER)
+    well = processes.start("well", [sys.executable, "-c", ""], is_job=True)
+    well.process.wait()
+
+    processes.wait_until(part, iter([False, False, True]).__next__, seconds=20)
+    processes.finish(well)
+
+    badly = processes.start("badly", [sys.executable, "-c", "exit(4)"], is_job=True)
+    badly.process.wait()
+    with pytest.raises(StartError, match="badly ended with exit code 4"):
+        processes.wait_until(part, lambda: False, seconds=20)
+
+
 def test_a_part_that_is_never_ready_is_reported_after_the_time_is_up(processes):
     part = processes.start("part", SLEEPER)
 
