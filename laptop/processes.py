@@ -1,5 +1,6 @@
 """Starts the parts as child processes, notices when one dies, and leaves none behind."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -118,7 +119,10 @@ class Processes:
             try:
                 part.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                part.process.kill()
+                # What it started would outlive it, under a name by which nobody knows it as ours.
+                for pid in [*_descendants(part.process.pid), part.process.pid]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 part.process.wait()
         self._parts.clear()
 
@@ -190,6 +194,18 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     except OSError:
         return False
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes below a process; none where /proc does not exist."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended
+            # Behind the name, which may hold anything, come the state and the parent.
+            parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = children.get(pid, [])
+    return [*(below for child in found for below in _descendants(child)), *found]
 
 
 def last_lines(log: Path, count: int = 15) -> str:

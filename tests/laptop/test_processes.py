@@ -68,6 +68,26 @@ def test_a_job_may_end_while_another_part_is_waited_for_if_it_ends_well(processe
         processes.wait_until(part, lambda: False, seconds=20)
 
 
+def test_what_a_part_started_is_killed_with_it_when_it_does_not_stop(processes, monkeypatch):
+    monkeypatch.setattr("laptop.processes.STOP_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    inner = f"{deaf} print('up', flush=True); time.sleep(60)"
+    outer = f"{deaf} import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
+    outer += f'"""{inner}"""]); print(child.pid, flush=True); time.sleep(60)'
+    part = processes.start("part", [sys.executable, "-c", outer])
+    processes.wait_until(part, lambda: "up" in part.log.read_text(), seconds=20)
+    child = next(int(line) for line in part.log.read_text().split() if line.isdigit())
+    assert is_running(child)
+
+    processes.stop()
+
+    assert not is_running(part.process.pid)
+    deadline = time.monotonic() + 10
+    while is_running(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
 def test_a_part_that_is_never_ready_is_reported_after_the_time_is_up(processes):
     part = processes.start("part", SLEEPER)
 
