@@ -177,11 +177,11 @@ def stop_leftovers(home: Path) -> int:
             continue
         if is_ours and pid != os.getpid():
             found.append(pid)
+    # Those below them, too: Airflow's workers rename themselves, and then have no environment.
+    found = sorted({*found, *(below for pid in found for below in _descendants(pid))})
     for pid in found:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     deadline = time.monotonic() + 10
     while any(map(_is_running, found)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -3,45 +3,24 @@
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import expectations
 import ingestion
 from ingestion import Settings
-from tests import servers
+from tests import real_log
 from tests.warehouses import Warehouse, assert_same_rows, use_lake
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-LOG = REPOSITORY.parent / "shared" / "data" / "apache_access.log"
+LOG = real_log.LOG
 
 pytestmark = pytest.mark.skipif(not LOG.exists(), reason="the real log is not part of the project")
 
 
 @pytest.fixture(scope="module")
 def replay_settings(local_aws, tmp_path_factory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("replay")
-    from cryptography.fernet import Fernet
-
-    keys = folder / "fernet.keys"
-    keys.write_text(Fernet.generate_key().decode() + "\n")
-    pseudonym = folder / "pseudonym.key"
-    pseudonym.write_text("5a" * 32 + "\n")
-    log = folder / "simulator.log"
-    with servers.simulator(log, "--keys-file", keys, "--replay", LOG) as url:
-        yield Settings(
-            source_url=url,
-            source_paging="cursor",
-            source_time_zone="UTC",
-            metric_time_zone="UTC",
-            fernet_keys_file=keys,
-            pseudonym_key_file=pseudonym,
-            lake_bucket="replay",
-            raw_database="replay_raw",
-            warehouse_schema="replay",
-            aws_endpoint_url=local_aws,
-        )
+    with real_log.served(tmp_path_factory.mktemp("replay"), "replay", local_aws) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from tests.proof.figures import Figures, Report
 from tests.proof.shipping import Batch, Shipper, cut, put_right
 from tests.proof.visitors import Recipe, arrivals
 from tests.proof.world import Warehouse, World
+from tests.real_log import LOG
 
 LEAP_YEAR = date(2024, 1, 15)
 SEED = 6
@@ -73,7 +74,7 @@ def without_locked(batch: Batch) -> Batch:
 
 def replayed_log(world: World, figures: Figures) -> None:
     """Land a real web server's log through the encrypted API, and build it."""
-    if not real_log.LOG.exists():
+    if not LOG.exists():
         figures.skipped.append("the real log is not part of the project")
         figures.report("     skipped: the replayed real log, which is not part of the project")
         return
