@@ -99,6 +99,9 @@ class Run:
         self.byte_limit: int | None = None
         self.sql: list[str] = []
         self.stopped = False
+        self.written: list[str] | None = None
+        """Objects that a CTAS, INSERT or UNLOAD wrote into a table of files; None: nothing did."""
+
         self._blobs: list[Path] = []
 
     def new_blob(self, store: Store) -> Path:

@@ -100,8 +100,9 @@ class HiveTables:
         written = write(self.run, self.store, sql, output) if node.with_data else []
         with self.store.write():
             found = place(
-                self.store, (bucket, prefix), written, [n for n, _ in partitions], self.now
-            )
+                self.run, self.store, (bucket, prefix), written, [n for n, _ in partitions],
+                self.now,
+            )  # fmt: skip
             table = table_input(
                 name[1], kept, partitions, f"s3://{bucket}/{prefix}".rstrip("/"), output.format
             )
@@ -137,7 +138,9 @@ class HiveTables:
         with self.store.write():
             if self.catalog.get_table(*name) is None:
                 raise QueryError("TABLE_NOT_FOUND", f"Table '{'.'.join(name)}' does not exist")
-            found = place(self.store, location, written, [n for n, _ in columns[plain:]], self.now)
+            found = place(
+                self.run, self.store, location, written, [n for n, _ in columns[plain:]], self.now
+            )
             if str(parameters.get("projection.enabled", "")).lower() != "true":
                 self._add_partitions(name, table, found)
         return sum(file.rows for file in written)

@@ -180,14 +180,16 @@ def file_name(now: datetime) -> str:
 
 
 def place(
-    store: Store, location: tuple[str, str], written: list[Written], names: list[str], now: datetime
-) -> list[tuple[list[str], str]]:
+    run: Run, store: Store, location: tuple[str, str], written: list[Written], names: list[str],
+    now: datetime,
+) -> list[tuple[list[str], str]]:  # fmt: skip
     """Put the files under the location (inside the caller's transaction); partitions and places."""
     bucket, prefix = location
     partitions = []
+    run.written = run.written or []
     for file in written:
         folder = prefix + partition_path(names, file.values)
-        store.put(bucket, folder + file_name(now), file.path)
+        run.written.append(store.put(bucket, folder + file_name(now), file.path).uri)
         if file.values:
             partitions.append((file.values, f"s3://{bucket}/{folder}"))
     return partitions
