@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
@@ -14,7 +13,8 @@ from typing import Any
 
 from local_aws.athena_errors import AthenaApiError, invalid_request
 from local_aws.athena_history import History
-from local_aws.athena_results import CACHED_CELLS, Results
+from local_aws.athena_output import Output, folder_of, is_managed
+from local_aws.athena_results import Results
 from local_aws.athena_workgroups import PRIMARY, WorkGroups
 from local_aws.engine import statements as st
 from local_aws.engine import tree
@@ -22,7 +22,6 @@ from local_aws.engine.duck import Cancelled, Engine, Run
 from local_aws.engine.errors import QueryError
 from local_aws.engine.execute import Context, Outcome, execute
 from local_aws.engine.parse_statement import parse_expression, parse_statement
-from local_aws.engine.results import Row, csv_lines
 from local_aws.glue import Catalog, Json
 from local_aws.store import Store, StoreError
 
@@ -61,6 +60,7 @@ class Queries:
         self._engine = Engine(store.root)
         self._live: dict[str, Live] = {}
         self._results = Results(store)
+        self._output = Output(store, self._results)
         self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[Live | None] = queue.SimpleQueue()
         self._workers = [
@@ -115,27 +115,21 @@ class Queries:
         if group["State"] != "ENABLED":
             raise invalid_request(f"WorkGroup {name} is disabled.")
         configuration = group["Configuration"]
-        wanted = (payload.get("ResultConfiguration") or {}).get("OutputLocation")
-        of_group = (configuration.get("ResultConfiguration") or {}).get("OutputLocation")
-        enforced = configuration.get("EnforceWorkGroupConfiguration") and of_group
-        location = of_group if enforced else wanted or of_group
-        if not location:
-            raise invalid_request(
-                "No output location provided. An output location is required either through the "
-                "Workgroup result configuration setting or as an API input."
-            )
-        if not location.startswith("s3://"):
-            raise invalid_request(f"outputLocation is not a valid S3 path: {location}")
+        managed = configuration.get("ManagedQueryResultsConfiguration") or {}
         context = payload.get("QueryExecutionContext") or {}
         body = {
             "QueryExecutionId": str(uuid.uuid4()),
             "Query": text,
             "StatementType": "DML",
-            "ResultConfiguration": {"OutputLocation": location.rstrip("/") + "/"},
+            **(
+                {"ManagedQueryResultsConfiguration": managed}
+                if managed.get("Enabled")
+                else {"ResultConfiguration": {"OutputLocation": _location(payload, configuration)}}
+            ),
             "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": False}},
             "QueryExecutionContext": {
                 "Catalog": (context.get("Catalog") or "awsdatacatalog").lower(),
-                **({"Database": context["Database"].lower()} if context.get("Database") else {}),
+                **({"Database": _unquoted(context["Database"])} if context.get("Database") else {}),
             },
             "Status": {"State": "QUEUED", "SubmissionDateTime": round(time.time(), 3)},
             "Statistics": {},
@@ -214,23 +208,21 @@ class Queries:
         parameters = [parse_expression(text) for text in live.parameters]
         statement = parse_statement(body["Query"])
         body["StatementType"], body["SubstatementType"] = statement.kind, statement.subkind
-        location = body["ResultConfiguration"]["OutputLocation"]
-        query_id = body["QueryExecutionId"]
         if isinstance(statement, st.Prepare | st.Deallocate):
             self._prepare(body["WorkGroup"], statement)
-            self._save(body, Outcome(lines=[]), run)
+            self._output.save(body, Outcome(lines=[]), run)
             return
         if isinstance(statement, st.Execute):
             statement, parameters = self._prepared(body["WorkGroup"], statement)
+        if isinstance(statement, st.CreateTableAs) and is_managed(body):
+            _check_location(statement)
         context = Context(
             self._store, self._catalog, run, datetime.now(UTC),
             body["QueryExecutionContext"].get("Database", ""), parameters,
-            f"{location}tables/{query_id}",
+            f"{folder_of(body)}tables/{body['QueryExecutionId']}",
         )  # fmt: skip
         outcome = execute(statement, context)
-        if isinstance(statement, st.CreateTableAs):
-            body["ResultConfiguration"]["OutputLocation"] = f"{location}tables/{query_id}"
-        self._save(body, outcome, run)
+        self._output.save(body, outcome, run)
 
     def _prepare(self, group: str, statement: st.Prepare | st.Deallocate) -> None:
         if isinstance(statement, st.Prepare):
@@ -243,50 +235,6 @@ class Queries:
         if text is None:
             raise QueryError("NOT_FOUND", f"Prepared statement not found: {node.name}")
         return parse_statement(text), [parse_expression(value) for value in node.values]
-
-    def _save(self, body: Json, outcome: Outcome, run: Run) -> None:
-        query_id = body["QueryExecutionId"]
-        body["_Columns"], body["_UpdateCount"] = outcome.columns, outcome.update_count
-        location = body["ResultConfiguration"]["OutputLocation"]
-        if outcome.lines is not None:
-            uri = f"{location}{query_id}.txt"
-            text = "\n".join(outcome.lines) + ("\n" if outcome.lines else "")
-            self._put(uri, text.encode(), "text/plain")
-            rows: list[Row] = [[line] for line in outcome.lines]
-        elif body["SubstatementType"] == "CREATE_TABLE_AS_SELECT":
-            self._results.keep(query_id, [])
-            return
-        else:
-            uri = f"{location}{query_id}.csv"
-            names = [column["Name"] for column in outcome.columns]
-            bucket, key = Store.parse_uri(uri)
-            blob = run.new_blob(self._store)
-            rows, cells = [], 0
-
-            def kept() -> Any:
-                nonlocal cells
-                for row in outcome.rows or ():
-                    cells += len(row)
-                    if cells <= CACHED_CELLS:
-                        rows.append(row)
-                    yield row
-
-            with blob.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(csv_lines(names, kept()))
-            self._store.put(bucket, key, blob, content_type="application/octet-stream")
-            if cells > CACHED_CELLS:
-                rows = []
-        body["ResultConfiguration"]["OutputLocation"] = uri
-        self._put(
-            uri + ".metadata", json.dumps({"columns": outcome.columns}).encode(),
-            "application/octet-stream",
-        )  # fmt: skip
-        if rows or not outcome.rows:
-            self._results.keep(query_id, rows)
-
-    def _put(self, uri: str, data: bytes, content_type: str) -> None:
-        bucket, key = Store.parse_uri(uri)
-        self._store.put(bucket, key, data, content_type=content_type)
 
     # ------------------------------------------------------------------ look
 
@@ -350,12 +298,42 @@ class Queries:
         body = self._find(payload["QueryExecutionId"])
         statistics = body.get("Statistics") or {}
         timeline = {k: v for k, v in statistics.items() if k.endswith("Millis")}
-        rows = {"InputBytes": statistics.get("DataScannedInBytes", 0)}
+        rows = {"InputBytes": statistics.get("DataScannedInBytes", 0), **body.get("_Rows", {})}
         return {"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}}
 
     def results(self, payload: Json) -> Json:
         """GetQueryResults."""
         return self._results.page(self._find(payload["QueryExecutionId"]), payload)
+
+
+def _location(payload: Json, configuration: Json) -> str:
+    """The folder that the work group enforces, else that of the request or of the work group."""
+    wanted = (payload.get("ResultConfiguration") or {}).get("OutputLocation")
+    of_group = (configuration.get("ResultConfiguration") or {}).get("OutputLocation")
+    enforced = configuration.get("EnforceWorkGroupConfiguration") and of_group
+    location = of_group if enforced else wanted or of_group
+    if not location:
+        raise invalid_request(
+            "No output location provided. An output location is required either through the "
+            "Workgroup result configuration setting or as an API input."
+        )
+    if not location.startswith("s3://"):
+        raise invalid_request(f"outputLocation is not a valid S3 path: {location}")
+    return str(location).rstrip("/") + "/"
+
+
+def _check_location(statement: st.CreateTableAs) -> None:
+    if not statement.properties.keys() & {"external_location", "location"}:
+        raise QueryError(
+            "INVALID_TABLE_PROPERTY",
+            "A table needs an external_location where the work group has managed query results",
+            statement.at,
+        )
+
+
+def _unquoted(database: str) -> str:
+    """awswrangler sends the name in backticks."""
+    return database.strip("`").lower()
 
 
 def _statistics(body: Json, run: Run, began: float) -> Json:
@@ -370,6 +348,7 @@ def _statistics(body: Json, run: Run, began: float) -> Json:
         "QueryPlanningTimeInMillis": 0,
         "ServiceProcessingTimeInMillis": 0,
         "ResultReuseInformation": {"ReusedPreviousResult": False},
+        **({"DataManifestLocation": body["_Manifest"]} if "_Manifest" in body else {}),
     }
 
 

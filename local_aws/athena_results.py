@@ -65,7 +65,7 @@ class Results:
 
     def _all_rows(self, body: Json) -> tuple[list[Row], list[Row]]:
         query_id = body["QueryExecutionId"]
-        uri = body["ResultConfiguration"]["OutputLocation"]
+        uri = body.get("_Output") or body["ResultConfiguration"]["OutputLocation"]
         is_table = uri.endswith(".csv")
         header: list[Row] = []
         if is_table and body.get("SubstatementType") in ("SELECT", "EXECUTE", "EXPLAIN"):
@@ -77,7 +77,7 @@ class Results:
             return header, []
         info = self._store.get(*Store.parse_uri(uri))
         if info is None:
-            raise invalid_request(f"Could not find results at {uri}")
+            raise invalid_request(f"Could not find results of query {query_id}")
         text = info.path.read_text(encoding="utf-8")
         rows = (
             list(islice(read_csv(text), 1, None))

@@ -56,6 +56,7 @@ class WorkGroups:
         if name in self._history.work_groups():
             raise invalid_request(f"WorkGroup {name} is already created.")
         configuration = payload.get("Configuration") or {}
+        _check_results(configuration)
         self._history.save_work_group(
             name, _new(name, configuration, payload.get("Description", ""))
         )
@@ -80,7 +81,12 @@ class WorkGroups:
         if changes.pop("RemoveBytesScannedCutoffPerQuery", False):
             configuration.pop("BytesScannedCutoffPerQuery", None)
         changes.pop("EngineVersion", None)
+        managed = changes.pop("ManagedQueryResultsConfigurationUpdates", None)
+        if managed is not None:
+            enabled = bool(managed.get("Enabled", False))
+            configuration["ManagedQueryResultsConfiguration"] = {"Enabled": enabled}
         configuration.update(changes)
+        _check_results(configuration)
         self._history.save_work_group(group["Name"], group)
         return {}
 
@@ -184,3 +190,12 @@ def _new(name: str, configuration: dict[str, Any], description: str) -> Json:
             },
         },
     }
+
+
+def _check_results(configuration: Json) -> None:
+    managed = (configuration.get("ManagedQueryResultsConfiguration") or {}).get("Enabled")
+    if managed and (configuration.get("ResultConfiguration") or {}).get("OutputLocation"):
+        raise invalid_request(
+            "A workgroup cannot have both ResultConfiguration.OutputLocation and "
+            "ManagedQueryResultsConfiguration.Enabled."
+        )

@@ -116,8 +116,8 @@ class Store:
             db.execute("delete from buckets where name = ?", (name,))
 
     def list_buckets(self) -> Buckets:
-        """Name and time of creation of every bucket, by name."""
-        rows = self.read("select name, created from buckets order by name")
+        """Name and time of creation of every bucket, by name; not of those that are our own."""
+        rows = self.read("select name, created from buckets where name not like '~%' order by name")
         return [(name, from_ms(created)) for name, created in rows]
 
     def bucket_exists(self, name: str) -> bool:

@@ -96,6 +96,21 @@ def bucket(s3) -> str:
 
 
 @pytest.fixture
+def cloud(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a user's shell; clients that read them need nothing else."""
+    for name in ("PROFILE", "SESSION_TOKEN", "REGION", "ENDPOINT_URL_S3", "ENDPOINT_URL_ATHENA"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL": shared_server.url,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def database(glue) -> str:
     name = f"db_{os.urandom(6).hex()}"
     glue.create_database(DatabaseInput={"Name": name})
