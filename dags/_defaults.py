@@ -4,10 +4,12 @@ import functools
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from airflow.sdk import Context
+from airflow.sdk import AsyncCallback, Context, DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
+
+from alerts import TellFailure, TellLateness, TellSuccess
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +20,8 @@ R = TypeVar("R")
 def report_failure(context: Context) -> None:
     """Log one line that says what failed and where its runbook is: the DAG's own documentation.
 
-    It names the task and the kind of the error, never the error's text: the text is in the
-    task's log already, and a callback may be wired to a chat room one day.
+    It names the task and the kind of the error, never the error's text, which is in the task's log
+    already. People are told when the run is over, of all its red tasks at once (``TELLING``).
     """
     task = context["ti"]
     logger.error(
@@ -41,6 +43,21 @@ DEFAULT_ARGS = {
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": report_failure,
 }
+
+TELLING: dict[str, Any] = {
+    "on_failure_callback": TellFailure(),
+    "on_success_callback": TellSuccess(),
+}
+"""For every DAG: one message per incident, and one when it is over."""
+
+
+def deadline_of(hours: float) -> DeadlineAlert:
+    """Tell people of a run that is not over so long after it was queued; the run goes on."""
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=hours),
+        callback=AsyncCallback(TellLateness),
+    )
 
 
 def fail_at_once_unless_retryable(call: Callable[P, R]) -> Callable[P, R]:

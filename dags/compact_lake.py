@@ -16,7 +16,7 @@ and clear the task. Cut short, it goes on where it was |
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
 
 
 @dag(
@@ -27,6 +27,7 @@ from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["maintain"],
+    **TELLING,
 )
 def compact_lake() -> None:
     """Close what is over, rewrite what is closed."""

@@ -26,7 +26,7 @@ from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
 
 
 @dag(
@@ -43,6 +43,7 @@ from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
         )
     },
     tags=["ingest"],
+    **TELLING,
 )
 def load_dumps() -> None:
     """Land, check and publish every dump under one address."""

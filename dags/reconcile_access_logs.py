@@ -19,7 +19,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
 
 
 @dag(
@@ -30,6 +30,7 @@ from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["ingest"],
+    **TELLING,
 )
 def reconcile_access_logs() -> None:
     """Compare the source with the lake; land, check and publish what was late."""

@@ -17,7 +17,7 @@ from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
 
 
 @dag(
@@ -33,6 +33,7 @@ from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
         )
     },
     tags=["ingest"],
+    **TELLING,
 )
 def replay_quarantine() -> None:
     """Replay, check and publish."""

@@ -27,7 +27,7 @@ from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavi
 
 from _assets import RAW_ACCESS_LOGS
 from _dbt_results import store_run_results
-from _defaults import DEFAULT_ARGS, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
 
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 
@@ -39,6 +39,7 @@ DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["transform"],
+    **TELLING,
 )
 def transform_warehouse() -> None:
     """Build, check and show the warehouse."""

@@ -19,7 +19,7 @@ from cosmos import DbtTestLocalOperator, ProfileConfig
 from cosmos.constants import InvocationMode
 
 from _dbt_results import store_run_results
-from _defaults import DEFAULT_ARGS
+from _defaults import DEFAULT_ARGS, TELLING
 
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 
@@ -32,6 +32,7 @@ DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["transform"],
+    **TELLING,
 )
 def verify_warehouse() -> None:
     """Run the nightly tests."""

@@ -17,6 +17,7 @@ from laptop.world import DUMPS_BUCKET, DUMPS_PREFIX, World, upload_dumps
 DAGS = ["load_dumps", "ingest_access_logs", "transform_warehouse"]
 LATER_DAGS = [
     "compact_lake",
+    "deliver_alerts",
     "reconcile_access_logs",
     "replay_quarantine",
     "verify_warehouse",

@@ -10,6 +10,7 @@ from ingestion.errors import IngestionError
 
 DAG_IDS = {
     "compact_lake",
+    "deliver_alerts",
     "ingest_access_logs",
     "load_dumps",
     "reconcile_access_logs",
@@ -66,7 +67,9 @@ def test_every_dag_has_one_writer_an_impact_an_owner_a_deadline_and_a_callback(d
         for task in dag.tasks:
             assert task.owner != "airflow", f"{task.task_id}: whose is it?"
             assert task.execution_timeout, f"{task.task_id}: it may hang for ever"
-            assert task.has_on_failure_callback, f"{task.task_id}: nobody would hear of it"
+            assert task.has_on_failure_callback, f"{task.task_id}: its log would not say so"
+        assert dag.on_failure_callback, f"{dag.dag_id}: nobody would hear of it; add **TELLING"
+        assert dag.on_success_callback, f"{dag.dag_id}: its incident would never end; add **TELLING"
 
 
 def test_dbt_tasks_are_not_retried_and_our_own_are(dags):
@@ -117,7 +120,7 @@ def test_the_warehouse_wakes_up_for_the_raw_asset_and_publish_alone_updates_it(d
     }
 
     assert "raw_access_logs" in str(woken_by)
-    bring_nothing = {"compact_lake", "transform_warehouse", "verify_warehouse"}
+    bring_nothing = {"compact_lake", "deliver_alerts", "transform_warehouse", "verify_warehouse"}
     assert updating == {(dag_id, "publish") for dag_id in DAG_IDS - bring_nothing}
 
 
