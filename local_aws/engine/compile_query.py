@@ -16,8 +16,15 @@ from local_aws.engine.compile_select import SelectCompiler
 from local_aws.engine.compiler import Column, CommonTable, Rel, TableUse
 from local_aws.engine.errors import QueryError, mismatch
 from local_aws.engine.pushdown import INLINE
+from local_aws.engine.recursion import (
+    DEPTH,
+    LIMIT_MESSAGE,
+    check_texts,
+    recursion_of,
+    type_mismatch,
+)
 from local_aws.engine.scope import Field, Scope, Value
-from local_aws.engine.types import UNKNOWN, Type, common
+from local_aws.engine.types import UNKNOWN, Type, coerces, common, quote_text
 
 
 class QueryCompiler(SelectCompiler):
@@ -35,7 +42,7 @@ class QueryCompiler(SelectCompiler):
     def query(self, node: tree.Query, parent: Scope | None = None) -> Rel:
         """One query with all around its body."""
         self.ctes.append(dict(self.ctes[-1]))
-        heads = [self._common_table(cte, parent) for cte in node.ctes]
+        heads = [self._common_table(cte, parent, node.recursive) for cte in node.ctes]
         body = node.body
         while isinstance(body, tree.Nested) and not (node.order_by or node.limit or node.offset):
             inner = self.query(body.query, parent)
@@ -61,7 +68,7 @@ class QueryCompiler(SelectCompiler):
             raise QueryError("SYNTAX_ERROR", "LIMIT and OFFSET need an integer", node.at)
         return value.literal
 
-    def _common_table(self, node: tree.CommonTable, parent: Scope | None) -> str:
+    def _common_table(self, node: tree.CommonTable, parent: Scope | None, recursive: bool) -> str:
         if len([c for c in self.ctes[-1] if c == node.name]) and (
             self.ctes[-1][node.name] is not self.ctes[-2].get(node.name)
         ):
@@ -70,11 +77,53 @@ class QueryCompiler(SelectCompiler):
                 f"WITH query name '{node.name}' specified more than once",
                 node.at,
             )
+        if recursive and (union := recursion_of(node)) is not None:
+            return self._recursion(node, union, parent)
         rel = self.query(node.query, parent)
         columns = rename(rel.columns, node.columns, node.name, node.at)
         sql_name = self.next_name("w")
         self.ctes[-1][node.name] = CommonTable(sql_name, columns)
         return f"{sql_name} AS {INLINE}({rel.sql})"
+
+    def _recursion(
+        self, node: tree.CommonTable, union: tree.SetOperation, parent: Scope | None
+    ) -> str:
+        """Base, then the step once for each depth; what the step after the last gives is too
+        much."""
+        base = self._body(union.left, parent)
+        columns = rename(base.columns, node.columns, node.name, node.at)
+        check_texts(node, union)
+        names = [self.next_name("w")]
+        heads = [f"{names[0]} AS {INLINE}({base.sql})"]
+        for _ in range(DEPTH + 1):
+            self.ctes[-1][node.name] = CommonTable(names[-1], columns)
+            step = self._body(union.right, parent)
+            if len(step.columns) != len(columns):
+                mismatch(
+                    "base and step relations of recursion have different number of fields: "
+                    f"{len(columns)}, {len(step.columns)}", union.at,
+                )  # fmt: skip
+            for i, (have, want) in enumerate(zip(step.columns, columns, strict=True)):
+                if not coerces(have.type, want.type):
+                    type_mismatch(str(have.type), str(want.type), i, union.at)
+            names.append(self.next_name("w"))
+            heads.append(f"{names[-1]} AS {INLINE}({self._as_types(step, columns)})")
+        parts = [f"SELECT * FROM {name}" for name in names[:-1]]
+        alias, nulls = self.next_name("r"), [f"CAST(NULL AS {c.type.duck})" for c in columns]
+        # A cast that fails, and no macro that gives null: the optimizer would know the null.
+        failure = (
+            f"CAST({quote_text(f'LOCAL_FAIL|NOT_SUPPORTED|{LIMIT_MESSAGE}|')} || n AS BOOLEAN)"
+        )
+        parts.append(
+            f"SELECT {', '.join(nulls)} FROM (SELECT count(*) AS n FROM {names[-1]}) AS {alias} "
+            f"WHERE CASE WHEN n > 0 THEN {failure} ELSE false END"
+        )
+        joined = " UNION ALL ".join(parts)
+        if not union.all:
+            joined = f"SELECT DISTINCT * FROM ({joined}) AS {self.next_name('r')}"
+        name = self.next_name("w")
+        self.ctes[-1][node.name] = CommonTable(name, columns)
+        return ", ".join([*heads, f"{name} AS {INLINE}({joined})"])
 
     def _ordered(self, rel: Rel, order_by: list[tree.SortItem], parent: Scope | None) -> Rel:
         alias = self.next_name("r")

@@ -37,6 +37,8 @@ class RelationCompiler(ExpressionCompiler):
             return self._derived(f"({rel.sql})", rel.columns, ())
         if isinstance(node, tree.Join):
             return self._join(node, parent)
+        if isinstance(node, tree.Sampled):
+            return self._sampled(node, parent)
         assert isinstance(node, tree.Unnest)
         return self._unnested(Compiled("(SELECT 1)", []), node, parent, outer=False)
 
@@ -53,6 +55,37 @@ class RelationCompiler(ExpressionCompiler):
     def _aliased(self, node: tree.Aliased, parent: Scope | None) -> Compiled:
         inner = self.relation(node.relation, parent)
         return Compiled(inner.sql, aliased_fields(inner.fields, node))
+
+    def _sampled(self, node: tree.Sampled, parent: Scope | None) -> Compiled:
+        """Each row (BERNOULLI) or each run of rows (SYSTEM) with that probability."""
+        inner = self.relation(node.relation, parent)
+        value = self.expr(node.percentage, Scope([]))
+        if not (value.type.is_number or value.type.name == "unknown"):
+            mismatch("Sample percentage should be a numeric expression", node.percentage.at)
+        ((share,),) = self.evaluate(f"SELECT CAST({value.sql} AS DOUBLE)")
+        if share is None:
+            raise QueryError(
+                "INVALID_ARGUMENTS", "Sample percentage cannot be NULL", node.percentage.at
+            )
+        if not 0 <= share <= 100:
+            raise QueryError(
+                "NUMERIC_VALUE_OUT_OF_RANGE",
+                "Sample percentage must be greater than or equal to 0"
+                if share < 0 else "Sample percentage must be less than or equal to 100",
+                node.percentage.at,
+            )  # fmt: skip
+        sample = f"TABLESAMPLE {node.method.upper()} ({share!r}%)"
+        plain = node.relation.relation if isinstance(node.relation, tree.Aliased) else node.relation
+        if isinstance(plain, tree.TableRef | tree.SubqueryRef):
+            return Compiled(f"{inner.sql} {sample}", inner.fields)
+        alias = self.next_name("r")
+        items, fields = [], []
+        for i, field in enumerate(inner.fields):
+            field.touch()  # the inner SELECT names them all
+            items.append(f"{field.sql} AS c{i}")
+            fields.append(replace(field, sql=f"{alias}.c{i}", use=None))
+        sql = f"(SELECT {', '.join(items) or '1 AS x'} FROM {inner.sql}) AS {alias} {sample}"
+        return Compiled(sql, fields)
 
     # ------------------------------------------------------------------ tables and views
 
@@ -73,7 +106,7 @@ class RelationCompiler(ExpressionCompiler):
         use = TableUse(source, f"r{number}")
         self.tables[number] = use
         fields = []
-        for i, (name, kind) in enumerate(source.columns):
+        for i, (name, kind) in enumerate(source.readable):
             partition = number if i in source.partitions else None
             fields.append(
                 Field(name, kind, f"r{number}.c{i}", qualifier, partial(use.used.add, i), partition)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from local_aws.engine import tree
+from local_aws.engine.errors import QueryError
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.tables import Resolver, Source
 from local_aws.engine.types import Type
@@ -45,6 +48,10 @@ class CommonTable:
     columns: list[Column]
 
 
+def _cannot_evaluate(sql: str) -> list[tuple[Any, ...]]:
+    raise QueryError("NOT_SUPPORTED", "A constant expression cannot be computed here")
+
+
 class Compiler:
     """State of one statement's compilation, and the calls between its parts."""
 
@@ -56,6 +63,9 @@ class Compiler:
         """When the query started, UTC; every ``now()`` in it is this instant."""
 
         self.parameters: list[tree.Expr] = parameters or []
+        self.evaluate: Callable[[str], list[tuple[Any, ...]]] = _cannot_evaluate
+        """Runs a query without tables: for clauses that want a constant."""
+
         self.names = 0
         """Numbers given to relations and lambda parameters so far."""
 

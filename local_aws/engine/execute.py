@@ -102,7 +102,9 @@ class _Execution:
     def compiler(self) -> QueryCompiler:
         """A compiler for this statement."""
         resolver = Resolver(self.c.store, self.c.catalog, self.c.database)
-        return QueryCompiler(resolver, self.c.now, self.c.parameters)
+        compiler = QueryCompiler(resolver, self.c.now, self.c.parameters)
+        compiler.evaluate = self.c.run.evaluate
+        return compiler
 
     def finish(self, compiler: QueryCompiler, sql: str) -> str:
         """SQL with its tables' scans."""

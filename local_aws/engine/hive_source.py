@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from local_aws.engine.errors import QueryError, refuse
@@ -14,9 +13,11 @@ from local_aws.engine.partitions import (
     Partition,
     find_partitions,
     injected_columns,
+    partition_path,
 )
 from local_aws.engine.tables import Reader, Source, empty, glue_columns
-from local_aws.engine.types import Type, quote, quote_text
+from local_aws.engine.text_files import compression, read_json, read_text
+from local_aws.engine.types import BIGINT, TIMESTAMPTZ3, VARCHAR, Type, quote, quote_text
 from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from local_aws.engine.pushdown import Scans
 
 
-SMALL_FILE = 1_000_000
-MANY_FILES = 8
-"""So many small files of lines are read as one."""
+HIDDEN = (
+    ("$path", VARCHAR), ("$file_size", BIGINT), ("$file_modified_time", TIMESTAMPTZ3),
+    ("$partition", VARCHAR),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class HiveSource(Source):
         self.columns, self.plain = glue_columns(table)
         self.partitions = frozenset(range(self.plain, len(self.columns)))
         self.format = storage_format(table)
+        self.hidden = HIDDEN if self.partitions else HIDDEN[:-1]
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
@@ -65,18 +68,10 @@ class HiveSource(Source):
             self._account([f for n in numbers for f in listed[n]], scan.read(used), reader)
         files = [file for found in listed.values() for file in found]
         if not files:
-            return empty(self.columns, used)
+            return empty(self.readable, used)
         if self.format == "parquet":
             return self._scan_parquet(files, used)
-        groups: dict[tuple[str, ...], list[File]] = {}
-        for file in files:
-            groups.setdefault(file.values, []).append(file)
-        read = self._read_json if self.format == "json" else self._read_text
-        named = {i: f"c{i}" for i in used if i < self.plain}
-        return " UNION ALL ".join(
-            f"SELECT {self._items(used, values, named)} FROM {read(members, used, reader)}"
-            for values, members in groups.items()
-        )
+        return self._scan_lines(files, used, reader)
 
     # ------------------------------------------------------------------ files
 
@@ -135,14 +130,14 @@ class HiveSource(Source):
     # ------------------------------------------------------------------ Parquet
 
     def _scan_parquet(self, files: list[File], used: set[int]) -> str:
-        groups: dict[object, list[File]] = {}
+        hidden = any(i >= len(self.columns) for i in used)
+        groups: dict[tuple[object, ...], list[File]] = {}
         for file in files:
-            foot = footer(file.info.path)
-            hive = self._folders_tell(file)
-            key = (foot.signature, None if hive else file.values)
+            hive = not hidden and self._folders_tell(file)
+            key = (footer(file.info.path).signature, hive, hive or hidden or file.values)
             groups.setdefault(key, []).append(file)
         return " UNION ALL ".join(
-            self._select_parquet(members, used, hive=key[1] is None)  # type: ignore[index]
+            self._select_parquet(members, used, hive=bool(key[1]), hidden=hidden)
             for key, members in groups.items()
         )
 
@@ -157,14 +152,18 @@ class HiveSource(Source):
             for name, value in zip(names, file.values, strict=True)
         ) and path.count("=") == len(names) + file.info.path.name.count("=")
 
-    def _select_parquet(self, files: list[File], used: set[int], *, hive: bool) -> str:
+    def _select_parquet(
+        self, files: list[File], used: set[int], *, hive: bool, hidden: bool
+    ) -> str:
         foot = footer(files[0].info.path)
         sources = {}
         for i in sorted(used):
-            name, kind = self.columns[i]
+            name, kind = self.readable[i]
             if i >= self.plain:
                 if hive:
                     sources[i] = f"CAST({quote(name)} AS {kind.duck})"
+                elif hidden:
+                    sources[i] = by_file([self._constant(file, i) for file in files], kind)
                 continue
             sources[i] = foot.read_as(name, kind)
         listed = ", ".join(quote_text(str(f.info.path)) for f in files)
@@ -172,94 +171,61 @@ class HiveSource(Source):
         if hive:
             kinds = ", ".join(f"{quote(n)}: VARCHAR" for n, _ in self.columns[self.plain :])
             options = f"hive_partitioning=true, hive_types={{{kinds}}}"
-        items = self._items(used, files[0].values, sources)
+        items = self._items(used, files[0], sources)
         return f"SELECT {items} FROM read_parquet([{listed}], {options})"
 
-    def _items(self, used: set[int], values: tuple[str, ...], sources: dict[int, str]) -> str:
+    def _items(self, used: set[int], file: File, sources: dict[int, str]) -> str:
         items = []
         for i in sorted(used):
-            if i in sources:
-                items.append(f"{sources[i]} AS c{i}")
-            else:
-                kind = self.columns[i][1]
-                value = partition_value(values[i - self.plain], kind)
-                items.append(f"CAST({value} AS {kind.duck}) AS c{i}")
+            kind = self.readable[i][1]
+            sql = sources.get(i) or f"CAST({self._constant(file, i)} AS {kind.duck})"
+            items.append(f"{sql} AS c{i}")
         return ", ".join(items) or "1 AS x"
 
-    # ------------------------------------------------------------------ JSON and text
+    def _constant(self, file: File, number: int) -> str:
+        """A column that is the same in all of a file: of its partition, or hidden."""
+        name, kind = self.readable[number]
+        if number < len(self.columns):
+            return partition_value(file.values[number - self.plain], kind)
+        if name == "$file_size":
+            return str(file.info.size)
+        if name == "$file_modified_time":
+            return at_utc(file.info.last_modified)
+        if name == "$partition":
+            names = [column for column, _ in self.columns[self.plain :]]
+            return quote_text(partition_path(names, list(file.values)).rstrip("/"))
+        return quote_text(file.info.uri)
 
-    def _read_json(self, files: list[File], used: set[int], reader: Reader) -> str:
-        names = [(i, *self.columns[i]) for i in sorted(used) if i < self.plain]
-        if not names:
-            names = [(0, *self.columns[0])]
-        spelled = _json_keys(files, [name for _, name, _ in names])
-        columns = ", ".join(
-            f"{quote_text(spelled.get(name, name))}: {quote_text(_json_type(kind))}"
-            for _, name, kind in names
-        )
-        listed = ", ".join(quote_text(str(path)) for path in self._joined(files, reader))
-        inner = ", ".join(
-            f"{_from_json(quote(spelled.get(name, name)), kind)} AS c{i}" for i, name, kind in names
-        )
-        return (
-            f"(SELECT {inner} FROM read_json([{listed}], format='newline_delimited', "
-            f"hive_partitioning=false, columns={{{columns}}})) AS j_"
-        )
+    # ------------------------------------------------------------------ lines
 
-    def _joined(self, files: list[File], reader: Reader) -> list[Path]:
-        """The files, the small ones as one: DuckDB takes a millisecond to open each."""
-        small = [file for file in files if file.info.size <= SMALL_FILE]
-        if len(small) < MANY_FILES:
-            return [file.info.path for file in files]
-        joined = reader.new_blob(self.store)
-        with joined.open("wb") as whole:
-            for file in small:
-                data = file.info.path.read_bytes()
-                whole.write(data if data.endswith(b"\n") else data + b"\n")
-        return [joined, *(file.info.path for file in files if file.info.size > SMALL_FILE)]
+    def _scan_lines(self, files: list[File], used: set[int], reader: Reader) -> str:
+        hidden = any(i >= len(self.columns) for i in used)
+        groups: dict[object, list[File]] = {}
+        for file in files:
+            alike = (file.values, compression(file.info))
+            groups.setdefault(file.info.key if hidden else alike, []).append(file)
+        plain, own = self.columns[: self.plain], sorted(i for i in used if i < self.plain)
+        selects = []
+        for members in groups.values():
+            infos = [file.info for file in members]
+            if self.format == "json":
+                read = read_json(infos, plain, own, self.store, reader)
+            else:
+                read = read_text(infos, plain, own, self.table, csv=self.format == "csv")
+            items = self._items(used, members[0], {i: f"c{i}" for i in own})
+            selects.append(f"SELECT {items} FROM {read}")
+        return " UNION ALL ".join(selects)
 
-    def _read_text(self, files: list[File], used: set[int], reader: Reader) -> str:
-        options = self._text_options()
-        columns = ", ".join(f"{quote_text(f'c{i}')}: 'VARCHAR'" for i in range(self.plain))
-        listed = ", ".join(quote_text(str(f.info.path)) for f in files)
-        read = (
-            f"read_csv([{listed}], columns={{{columns}}}, {options}, header=false, "
-            "auto_detect=false, null_padding=true, strict_mode=false, hive_partitioning=false)"
-        )
-        cast = "CAST" if self.format == "csv" else "TRY_CAST"
-        items = []
-        for i in sorted(used) or [0]:
-            if i >= self.plain:
-                continue
-            kind = self.columns[i][1]
-            if kind.of:
-                refuse("Nested types in text files are not supported here")
-            sql = f"c{i}"
-            if kind.name != "varchar":
-                sql = f"{cast}(nullif({sql}, '') AS {kind.duck})"
-            items.append(f"{sql} AS c{i}")
-        return f"(SELECT {', '.join(items)} FROM {read}) AS t_"
 
-    def _text_options(self) -> str:
-        parameters = self.table.get("Parameters") or {}
-        serde = (self.table["StorageDescriptor"].get("SerdeInfo") or {}).get("Parameters") or {}
-        skip = int(parameters.get("skip.header.line.count", 0))
-        if self.format == "csv":
-            delimiter = serde.get("separatorChar", ",")
-            quoting = serde.get("quoteChar", '"')
-            escape = serde.get("escapeChar", quoting)
-            null = "\x01\x02"
-        else:
-            delimiter = serde.get("field.delim", serde.get("serialization.format", "\x01"))
-            quoting, escape = "", serde.get("escape.delim", "")
-            null = serde.get("serialization.null.format", "\\N")
-        if len(delimiter) != 1:
-            refuse(f"A delimiter of {len(delimiter)} characters is not supported here")
-        escape = quoting if escape not in ("", '"', "'") and not quoting else escape
-        return (
-            f"delim={quote_text(delimiter)}, quote={quote_text(quoting)}, "
-            f"escape={quote_text(escape)}, nullstr={quote_text(null)}, skip={skip}"
-        )
+def at_utc(moment: datetime) -> str:
+    """A time with zone, as SQL of our own type."""
+    shown = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return f"struct_pack(i := TIMESTAMP '{shown}', z := 'UTC')"
+
+
+def by_file(values: list[str], kind: Type) -> str:
+    """One of the constants, by the number of the file that is read."""
+    return f"CAST([{', '.join(values)}] AS {kind.duck}[])[CAST(file_index AS BIGINT) + 1]"
 
 
 def is_data(rest: str) -> bool:
@@ -270,40 +236,6 @@ def is_data(rest: str) -> bool:
 def partition_value(value: str, kind: Type) -> str:
     """A partition's text as SQL."""
     return "NULL" if value == DEFAULT_PARTITION else f"CAST({quote_text(value)} AS {kind.duck})"
-
-
-def _json_type(kind: Type) -> str:
-    """Times come as text and are read by us; the rest DuckDB reads."""
-    return "VARCHAR" if kind.name in ("timestamp", "varbinary") else kind.duck
-
-
-def _from_json(sql: str, kind: Type) -> str:
-    if kind.name == "timestamp":
-        return f"CAST(replace(rtrim({sql}, 'Z'), 'T', ' ') AS TIMESTAMP)"
-    if kind.name == "varbinary":
-        return f"from_base64({sql})"
-    return sql
-
-
-def _json_keys(files: list[File], names: list[str]) -> dict[str, str]:
-    """How the files spell the columns: JSON's keys are matched without regard to case."""
-    spelled: dict[str, str] = {}
-    for file in files:
-        with file.info.path.open("rb") as lines:
-            line = lines.readline()
-        try:
-            first = json.loads(line)
-        except ValueError:
-            raise QueryError(
-                "HIVE_BAD_DATA",
-                f"Error parsing JSON in {file.info.uri}: Row is not a valid JSON Object",
-            ) from None
-        for key in first if isinstance(first, dict) else ():
-            lowered = key.lower()
-            clash = key != lowered and spelled.setdefault(lowered, key) != key
-            if lowered in names and clash:
-                refuse(f"Files that spell the key {key} differently are not supported here")
-    return spelled
 
 
 def storage_format(table: Json) -> str:

@@ -36,6 +36,8 @@ class FileBounds:
 
     def of(self, file: Any, number: int, struct_field: str = "") -> Bounds | None:
         """Of the ``number``-th column; our times with zone are a struct whose ``i`` is in UTC."""
+        if number >= len(self._schema.fields):
+            return None  # a hidden column
         field = self._schema.fields[number]
         kind = field.field_type
         if (struct_field == "i") != isinstance(kind, it.TimestamptzType):

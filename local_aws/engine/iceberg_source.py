@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.hive_source import at_utc, by_file
 from local_aws.engine.predicates import alike, may_hold
 from local_aws.engine.tables import Reader, Source, empty
-from local_aws.engine.types import quote_text
+from local_aws.engine.types import TIMESTAMPTZ3, VARCHAR, quote_text
 from local_aws.glue import Json
 from local_aws.store import Store
 
@@ -39,6 +40,7 @@ class IcebergSource(Source):
             if snapshot is not None and snapshot.schema_id is not None:
                 self.schema = self.metadata.schema_by_id(snapshot.schema_id) or self.schema
         self.columns = [(f.name.lower(), to_trino(f.field_type)) for f in self.schema.fields]
+        self.hidden = (("$path", VARCHAR), ("$file_modified_time", TIMESTAMPTZ3))
 
     def files(self) -> list[Any]:
         """The data files."""
@@ -57,7 +59,7 @@ class IcebergSource(Source):
             self.account(found, scan.read(used), reader)
             wanted |= {file.file_path for file in found}
         if not wanted:
-            return empty(self.columns, used)
+            return empty(self.readable, used)
         return self.select([file for file in files if file.file_path in wanted], used)
 
     def matching(self, files: list[Any], scan: Scan) -> list[Any]:
@@ -91,7 +93,7 @@ class IcebergSource(Source):
         from local_aws.engine.iceberg_types import leaves
 
         numbers = [
-            n for i in used
+            n for i in used if i < len(self.columns)
             for n in leaves(self.schema.fields[i].field_type, self.schema.fields[i].field_id)
         ]  # fmt: skip
         for file in files:
@@ -104,7 +106,7 @@ class IcebergSource(Source):
         """A SELECT of these files; ``extra`` are further items, e.g. the row's number."""
         from local_aws.engine.iceberg_types import from_file, read_type
 
-        paths = []
+        paths, infos = [], []
         for file in files:
             if str(file.file_format).rsplit(".", 1)[-1].upper() != "PARQUET":
                 refuse("Iceberg data files other than Parquet are not supported here")
@@ -112,9 +114,18 @@ class IcebergSource(Source):
             if info is None:
                 raise QueryError("ICEBERG_CANNOT_OPEN_SPLIT", f"File not found: {file.file_path}")
             paths.append(quote_text(str(info.path)))
-        wanted = sorted(used) or [0]
+            infos.append(info)
+        wanted = sorted(used | {0} if max(used, default=-1) >= len(self.columns) else used) or [0]
         entries, items = [], []
         for i in wanted:
+            if i >= len(self.columns):
+                name, kind = self.readable[i]
+                values = [
+                    quote_text(info.uri) if name == "$path" else at_utc(info.last_modified)
+                    for info in infos
+                ]
+                items.append(f"{by_file(values, kind)} AS c{i}")
+                continue
             kind = self.columns[i][1]
             entries.append(
                 f"{self.schema.fields[i].field_id}: {{name: 'f{i}', "

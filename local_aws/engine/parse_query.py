@@ -17,9 +17,9 @@ class QueryParser(ExpressionParser):
         """A whole query, WITH to LIMIT."""
         at = self.token.at
         ctes: list[tree.CommonTable] = []
+        recursive = False
         if self.accept("WITH") is not None:
-            if self.peek_words("RECURSIVE"):
-                refuse("WITH RECURSIVE is not supported here", self.token.at)
+            recursive = self.accept("RECURSIVE") is not None
             ctes = self.comma_list(self._common_table)
         body = self._union()
         order_by: list[tree.SortItem] = []
@@ -45,7 +45,7 @@ class QueryParser(ExpressionParser):
                 self.expect("ROW")
             self.expect("ONLY")
         end = self.tokens[self.index - 1].end
-        return tree.Query(at, ctes, body, order_by, offset, limit, end)
+        return tree.Query(at, ctes, body, order_by, offset, limit, end, recursive)
 
     def _count(self) -> tree.Expr:
         token = self.token
@@ -251,8 +251,13 @@ class QueryParser(ExpressionParser):
 
     def _sampled(self) -> tree.Relation:
         relation = self._aliased()
-        if self.peek_words("TABLESAMPLE"):
-            refuse("TABLESAMPLE is not supported here: its rows are random", self.token.at)
+        if (at := self.accept("TABLESAMPLE")) is not None:
+            if self.peek_word() not in ("BERNOULLI", "SYSTEM"):
+                self.unexpected("'BERNOULLI', 'SYSTEM'")
+            method = self.advance().text.lower()
+            self.expect("(")
+            relation = tree.Sampled(at, relation, method, self.expression())
+            self.expect(")")
         if self.peek_words("MATCH_RECOGNIZE"):
             refuse("MATCH_RECOGNIZE is not supported here", self.token.at)
         return relation

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import quote as percent
 from urllib.parse import unquote
 
 from local_aws.engine.errors import QueryError, refuse
@@ -170,9 +169,13 @@ def _bound(shown: str, pattern: str) -> datetime:
     return now + timedelta(**{match[3].lower() + "s": count})
 
 
+_ESCAPED = re.compile(r"""[\x01-\x1f"#%'*/:=?\\\x7f{\[\]^]""")
+"""What Hive writes as ``%XX`` in the name of a folder."""
+
+
 def partition_path(names: list[str], values: list[str]) -> str:
     """``a=1/b=2/`` as Hive escapes it."""
     return "".join(
-        f"{name}={percent(value, safe=' !$&()+,-.;@_`~|<>')}/"
+        f"{name}={_ESCAPED.sub(lambda m: f'%{ord(m[0]):02X}', value)}/"
         for name, value in zip(names, values, strict=True)
     )

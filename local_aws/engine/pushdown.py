@@ -101,7 +101,7 @@ class Planner:
         names: dict[str, int] = {}
         seen: Counter[tuple[str, ...]] = Counter()
         for number, use in marked.items():
-            kinds = tuple(kind.duck for _, kind in use.source.columns)
+            kinds = tuple(kind.duck for _, kind in use.source.readable)
             name = self._table(connection, kinds, seen[kinds])
             seen[kinds] += 1
             names[name] = number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,8 +45,16 @@ class Source:
     partitions: frozenset[int] = frozenset()
     """Which columns are partition columns, known without opening a file."""
 
+    hidden: Sequence[tuple[str, Type]] = ()
+    """Columns that only their name gives, e.g. ``$path``; numbered after the others."""
+
     prunable = False
     """Whether it is worth knowing which rows and columns a statement needs."""
+
+    @property
+    def readable(self) -> list[tuple[str, Type]]:
+        """All columns that can be named."""
+        return [*self.columns, *self.hidden]
 
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,

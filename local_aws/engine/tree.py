@@ -301,6 +301,15 @@ class Aliased(Relation):
 
 
 @dataclass(slots=True, eq=False)
+class Sampled(Relation):
+    """``relation TABLESAMPLE BERNOULLI (10)``; ``method``: bernoulli or system."""
+
+    relation: Relation
+    method: str
+    percentage: Expr
+
+
+@dataclass(slots=True, eq=False)
 class Join(Relation):
     """``kind``: inner, left, right, full, cross."""
 
@@ -390,3 +399,5 @@ class Query(Node):
     offset: Expr | None
     limit: Expr | None
     end: int = 0
+    recursive: bool = False
+    """Whether it said WITH RECURSIVE."""

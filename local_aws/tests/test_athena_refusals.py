@@ -157,13 +157,9 @@ CASES = [
     ("select row_number()", "EXPRESSION_NOT_AGGREGATE"),
     ("select upper(distinct 'a')", "FUNCTION_NOT_AGGREGATE"),
     # ---------- valid on Athena, but not known to be right here: refused, never guessed
-    ("select * from (values 1) as t (x) tablesample bernoulli (10)", "NOT_SUPPORTED"),
-    ("with recursive t (n) as (select 1 union all select n + 1 from t where n < 3) select * from t",
-     "NOT_SUPPORTED"),
     ("select regexp_replace('abc', '(?<=a)b', 'x')", "NOT_SUPPORTED"),
     ("select regexp_extract('abc', '(x)?abc', 1)", "NOT_SUPPORTED"),
     ("select json_extract('{}', '$..a')", "NOT_SUPPORTED"),
-    ("unload (select 1) to 's3://x/y/' with (format = 'parquet')", "NOT_SUPPORTED"),
 ]  # fmt: skip
 
 
