@@ -22,6 +22,7 @@ _TEAMS_COLOURS = {
     "succeeded": "Good",
 }
 
+_NAME = 100
 _SLACK_TITLE = 150
 _SLACK_TEXT = 2_900  # of 3,000 per section
 _SLACK_FIELD = 1_900  # of 2,000
@@ -73,7 +74,8 @@ def advice(runbook: str, tasks: Sequence[str], kinds: Mapping[str, str]) -> str:
 def listed(names: Sequence[str]) -> str:
     """Return names for a sentence, not more than people read."""
     more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    shown = [_cut(name, _NAME) for name in names[:NAMES_SHOWN]]
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def slack(message: Message) -> dict[str, Any]:

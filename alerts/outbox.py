@@ -115,12 +115,15 @@ def deliver_again() -> tuple[int, list[Letter]]:
     return sent, unsent
 
 
-def standing() -> dict[str, Any]:
-    """Return what is wrong now, for the site: open incidents, and messages that nobody got."""
+def standing(but: str = "") -> dict[str, Any]:
+    """Return what is wrong now, for the site: open incidents, and messages that nobody got.
+
+    The incident of the DAG ``but`` is left out: of the one that asks, because its run is not over.
+    """
     incidents = [
         {"dag_id": key.removeprefix(INCIDENT), **document}
         for key in memory.keys(INCIDENT)
-        if (document := memory.read(key))
+        if key != INCIDENT + but and (document := memory.read(key))
     ]
     letters = [
         {

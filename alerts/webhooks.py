@@ -114,7 +114,7 @@ def _post(address: str, body: dict[str, Any], seconds: float) -> Answer:
     except TimeoutError:
         return Answer("no answer in time", is_curable=True)
     except ssl.SSLError:
-        return Answer("its certificate is not trusted")
+        return Answer("no TLS connection that can be trusted")
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"no connection: {type(error).__name__}", is_curable=True)
     except Exception as error:  # an address with a space, for one; the text could hold it

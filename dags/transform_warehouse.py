@@ -18,18 +18,14 @@ Read the named expectations in the data docs |
 missing |
 """
 
-from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, task
-from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
 from _assets import RAW_ACCESS_LOGS
-from _dbt_results import store_run_results
 from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
-
-DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
+from _parsed_project import DBT_PROJECT
+from _warehouse import warehouse
 
 
 @dag(
@@ -43,39 +39,7 @@ DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 )
 def transform_warehouse() -> None:
     """Build, check and show the warehouse."""
-    models = DbtTaskGroup(
-        group_id="warehouse",
-        project_config=ProjectConfig(
-            dbt_project_path=DBT_PROJECT,
-            manifest_path=DBT_PROJECT / "target" / "manifest.json",
-            install_dbt_deps=False,  # the project has no packages, and a worker may have no network
-            # Unit tests prove the code, not the data: `make test` runs them, not every batch.
-            env_vars={"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"},
-        ),
-        profile_config=ProfileConfig(
-            profile_name="daylight",
-            target_name="prod",
-            profiles_yml_filepath=DBT_PROJECT / "profiles.yml",
-        ),
-        render_config=RenderConfig(
-            load_method=LoadMode.DBT_MANIFEST,
-            test_behavior=TestBehavior.BUILD,
-            exclude=["tag:nightly"],  # what reads all of raw: verify_warehouse runs it
-            emit_datasets=False,  # nobody waits for a single model; an event costs each task 3 s
-            # A test that needs two models would otherwise run before the second one is built.
-            should_detach_multiple_parents_tests=True,
-        ),
-        execution_config=ExecutionConfig(
-            execution_mode=ExecutionMode.LOCAL,
-            invocation_mode=InvocationMode.DBT_RUNNER,
-        ),
-        operator_args={
-            "callback": store_run_results,
-            # dbt-athena repeats what Athena throttles; a wrong model or a red test stays red.
-            "retries": 0,
-            "execution_timeout": timedelta(minutes=30),
-        },
-    )
+    models = warehouse()
 
     @task
     @fail_at_once_unless_retryable
@@ -97,13 +61,19 @@ def transform_warehouse() -> None:
     def build_site() -> str:
         import tempfile
 
+        import alerts
         import dashboard
         from _dbt_results import generate_dbt_docs
         from ingestion import Settings
 
+        settings = Settings.from_env()
         with tempfile.TemporaryDirectory() as target:
             generate_dbt_docs(DBT_PROJECT, Path(target))
-            return dashboard.build(Settings.from_env(), Path(target))
+            standing = alerts.standing(but="transform_warehouse")
+            uri = dashboard.build(settings, Path(target), standing)
+        if day := dashboard.last_good_day(settings):
+            alerts.remember_good_day(day)
+        return uri
 
     models >> check_marts() >> build_site()
     models >> collect_query_costs()

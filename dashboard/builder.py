@@ -4,8 +4,10 @@ import json
 import logging
 import mimetypes
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dashboard import (
     answers_page,
@@ -38,9 +40,12 @@ _CONTENT_TYPES = {
 }
 
 
-def build(settings: Settings, dbt_target_dir: Path) -> str:
+def build(
+    settings: Settings, dbt_target_dir: Path, standing: Mapping[str, Any] | None = None
+) -> str:
     """Build the site from the lake and dbt's docs, upload it, return the index's URI.
 
+    ``standing`` is what ``alerts.standing`` returned: what is wrong in Airflow now.
     Safe to run again. Nothing is uploaded before everything was built.
 
     Raises:
@@ -49,7 +54,7 @@ def build(settings: Settings, dbt_target_dir: Path) -> str:
     lake = Lake(settings)
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
-        write(settings, lake, dbt_target_dir, site)
+        write(settings, lake, dbt_target_dir, site, standing or {})
         paths = sorted((path for path in site.rglob("*") if path.is_file()), key=_upload_order)
         for path in paths:
             key = f"{PREFIX}{path.relative_to(site).as_posix()}"
@@ -58,7 +63,19 @@ def build(settings: Settings, dbt_target_dir: Path) -> str:
     return lake.uri(f"{PREFIX}index.html")
 
 
-def write(settings: Settings, lake: Lake, dbt_target_dir: Path, site: Path) -> None:
+def last_good_day(settings: Settings) -> str | None:
+    """Return the last complete day that readers of the site see, YYYY-MM-DD; none at first."""
+    body = Lake(settings).get(f"{PREFIX}summary.json")
+    return json.loads(body)["metric_date"] if body else None
+
+
+def write(
+    settings: Settings,
+    lake: Lake,
+    dbt_target_dir: Path,
+    site: Path,
+    standing: Mapping[str, Any],
+) -> None:
     """Write every file of the site below ``site``."""
     dbt_docs = dbt_target_dir / "static_index.html"
     if not dbt_docs.is_file():
@@ -86,6 +103,7 @@ def write(settings: Settings, lake: Lake, dbt_target_dir: Path, site: Path) -> N
             zone,
             settings.airflow_url,
             last_complete_day(numbers.daily),
+            standing,
         ),
     }
 

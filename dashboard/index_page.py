@@ -16,21 +16,49 @@ def render(
     time_zone: str,
     airflow_url: str | None,
     complete: Mapping[str, Any] | None,
+    standing: Mapping[str, Any],
 ) -> str:
     """Return the page as HTML; ``validations`` are the last ones, by suite.
 
-    ``complete`` is the row of the last complete day, which the summary's figures are of.
+    ``complete`` is the row of the last complete day, which the summary's figures are of;
+    ``standing`` what was wrong in Airflow when the site was built.
     """
     local = built_at.astimezone(ZoneInfo(time_zone))
     content = f"""<h1>Daylight</h1>
 <p class="lead">Encrypted API logs, as daily metrics. Built {day(local.date())}, {local:%H:%M}
 ({escape(time_zone)}).</p>
+{_standing(standing)}
 {_people(summary, complete)}
 <div class="cards">{"".join(_cards(airflow_url))}</div>
 {_records(summary)}
 {_checks(summary, validations)}
 <footer>The same figures for machines: <a href="summary.json">summary.json</a></footer>"""
     return page("Daylight", content, "index.html")
+
+
+def _standing(standing: Mapping[str, Any]) -> str:
+    """Say what was wrong; nothing at all if nothing was."""
+    items = [
+        f"<strong>{escape(one['dag_id'])}</strong> fails since {_minute(one['since'])}"
+        + (f": {escape(', '.join(one['tasks']))}" if one["tasks"] else "")
+        for one in standing.get("incidents", [])
+    ]
+    items += [
+        f"{escape(one['channel'])} was not told “{escape(one['title'])}” of "
+        f"{_minute(one['since'])}: {escape(one['problem'] or 'it is being sent')}"
+        + ("; nobody tries any more" if one["is_given_up"] else "; it is tried again")
+        for one in standing.get("undelivered", [])
+    ]
+    if not items:
+        return ""
+    listed = "".join(f"<li>{item}</li>" for item in items)
+    return (
+        f'<section class="standing"><h2>Wrong when this was built</h2><ul>{listed}</ul></section>'
+    )
+
+
+def _minute(instant: str) -> str:
+    return f"{instant[:16].replace('T', ' ')} UTC"
 
 
 def _people(summary: Mapping[str, Any], complete: Mapping[str, Any] | None) -> str:

@@ -157,6 +157,15 @@ def test_building_twice_writes_the_same_names_and_figures(lake, target, make_set
     assert second | {"as_of": ""} == first | {"as_of": ""}
 
 
+def test_the_last_good_day_is_the_one_that_the_site_shows(lake, target, make_settings):
+    assert dashboard.last_good_day(make_settings()) is None
+
+    dashboard.build(make_settings(), target)
+
+    shown = json.loads(lake.objects["site/summary.json"])["metric_date"]
+    assert dashboard.last_good_day(make_settings()) == shown
+
+
 def test_every_link_of_the_site_leads_to_a_page(lake, target, make_settings):
     dashboard.build(make_settings(), target)
 

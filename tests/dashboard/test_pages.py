@@ -24,7 +24,7 @@ REFERENCE = re.compile(r"""(?:src|href|srcset|action)\s*=\s*["']?([^"'\s>]+)""")
 VOID = {"meta", "link", "br", "img"}
 
 
-def index(airflow_url: str | None = None, days: int = 7) -> str:
+def index(airflow_url: str | None = None, days: int = 7, standing: dict | None = None) -> str:
     found = numbers(days)
     validations = {
         "raw_access_logs": {
@@ -41,7 +41,9 @@ def index(airflow_url: str | None = None, days: int = 7) -> str:
     }
     summary = summarise(found, [], {}, BUILT_AT)
     complete = last_complete_day(found.daily)
-    return index_page.render(summary, validations, BUILT_AT, SEOUL, airflow_url, complete)
+    return index_page.render(
+        summary, validations, BUILT_AT, SEOUL, airflow_url, complete, standing or {}
+    )
 
 
 def answer(rows: int = 10, is_personal: bool = False, **columns: object) -> Answer:
@@ -294,6 +296,19 @@ def test_index_links_its_parts_and_says_when_it_was_built_in_local_time():
     assert '<span class="verdict warned">warned</span>' in page
     assert "Tue 6 Oct 2026" in page
     assert '<span class="badge open"' in page
+
+
+def test_index_says_what_was_wrong_when_it_was_built_and_nothing_if_nothing_was():
+    since = "2026-11-20T15:00:00+00:00"
+    incident = {"dag_id": "verify_warehouse", "since": since, "tasks": ["test"]}
+    letter = {"channel": "Teams", "title": "<b> failed", "since": since, "problem": "HTTP 404"}
+    given_up = letter | {"is_given_up": True}
+
+    page = index(standing={"incidents": [incident], "undelivered": [given_up]})
+
+    assert "<strong>verify_warehouse</strong> fails since 2026-11-20 15:00 UTC: test" in page
+    assert "Teams was not told “&lt;b&gt; failed” of 2026-11-20 15:00 UTC: HTTP 404; nobody" in page
+    assert "Wrong when this was built" not in index()
 
 
 def test_index_without_airflow_or_complete_day_has_no_dead_link_and_no_false_zero():
