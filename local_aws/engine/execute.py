@@ -33,6 +33,8 @@ class Outcome:
     rows: Iterator[Row] | None = None
     lines: list[str] | None = None
     update_count: int = 0
+    types: list[Type] = field(default_factory=list)
+    """The columns' types in full; GetQueryResults names only the outermost."""
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class _Execution:
                 yield from rows_of(result.to_arrow_reader(10_000), kinds)
 
         columns = [column_info(name, kind) for name, kind in zip(names, kinds, strict=True)]
-        return Outcome(columns, rows())
+        return Outcome(columns, rows(), types=kinds)
 
     def _explain(self, node: st.Explain) -> Outcome:
         inner = node.statement
