@@ -1,8 +1,11 @@
-"""What dbt leaves behind, kept where the site can read it."""
+"""What dbt leaves behind, kept where the site and Airflow's UI can read it."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 
@@ -30,3 +33,17 @@ def generate_dbt_docs(project_dir: Path, target: Path) -> None:
     result = dbtRunner().invoke([*arguments, *map(str, folders)])
     if not result.success:
         raise AirflowFailException("dbt docs generate failed; its message is in the log above.")
+
+
+def show_dbt_docs_in_airflow(target: Path) -> None:
+    """Put the docs where Cosmos's plugin serves them from, under Browse in Airflow's UI.
+
+    The folder is Airflow's own setting ``[cosmos] dbt_docs_projects``, because the API server
+    reads it, too; without the setting nothing is done.
+    """
+    for project in json.loads(conf.get("cosmos", "dbt_docs_projects", fallback="{}")).values():
+        index = Path(project["dir"]) / project.get("index", "index.html")
+        index.parent.mkdir(parents=True, exist_ok=True)
+        draft = index.with_suffix(".new")
+        shutil.copyfile(target / "static_index.html", draft)
+        draft.replace(index)

@@ -63,7 +63,7 @@ def transform_warehouse() -> None:
 
         import alerts
         import dashboard
-        from _dbt_results import generate_dbt_docs
+        from _dbt_results import generate_dbt_docs, show_dbt_docs_in_airflow
         from ingestion import Settings
 
         settings = Settings.from_env()
@@ -71,6 +71,7 @@ def transform_warehouse() -> None:
             generate_dbt_docs(DBT_PROJECT, Path(target))
             standing = alerts.standing(but="transform_warehouse")
             uri = dashboard.build(settings, Path(target), standing)
+            show_dbt_docs_in_airflow(Path(target))
         if day := dashboard.last_good_day(settings):
             alerts.remember_good_day(day)
         return uri

@@ -1,5 +1,6 @@
 """Where things are on this machine, and the environment that every part is started with."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,10 @@ class Laptop:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
             "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
+            # Airflow's UI shows under Browse what build_site has put there.
+            "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
+                {"daylight": {"dir": str(self.home / "dbt_docs"), "name": "dbt docs"}}
+            ),
             "PYTHONPATH": os.pathsep.join(
                 [str(REPOSITORY), str(REPOSITORY / "laptop" / "preload")]
             ),
