@@ -1,0 +1,1 @@
+"""Holds the engine to real Trino: one corpus, Trino's stored answers, ours, and what differs."""
