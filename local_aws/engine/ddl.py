@@ -6,7 +6,7 @@ from typing import Any
 
 from local_aws.engine import statements as st
 from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.hive_tables import FORMATS
+from local_aws.engine.formats import glue_format
 from local_aws.engine.partitions import location_of
 from local_aws.engine.tables import CATALOG, is_iceberg
 from local_aws.glue import Catalog, GlueError, Json
@@ -122,17 +122,18 @@ class Ddl:
                 "Only external tables can be created like this: use CREATE EXTERNAL TABLE, or "
                 "TBLPROPERTIES ('table_type'='ICEBERG')",
             )
+        missing = [b for b in node.bucketed_by if b not in [c.name for c in node.columns]]
+        if missing:
+            raise QueryError("FAILED: SemanticException", f"Invalid column reference {missing[0]}")
         if node.partition_transforms:
             raise QueryError("FAILED: SemanticException", "Partition columns need a type")
         self.catalog.create_table(database, self._input(name, node))
 
     def _input(self, name: str, node: st.CreateTable) -> Json:
-        input_format, output_format, serde = FORMATS[_format_of(node)]
+        input_format, output_format, serde = glue_format(_format_of(node))
         serde = {**serde, "Parameters": {**node.delimited, **node.serde_properties}}
         if node.serde:
             serde["SerializationLibrary"] = node.serde
-        if node.serde and node.serde.endswith("ParquetHiveSerDe"):
-            input_format, output_format, _ = FORMATS["parquet"]
         if not node.serde and not node.stored_as and "field.delim" in node.delimited:
             serde["Parameters"]["serialization.format"] = node.delimited["field.delim"]
         parameters = {"EXTERNAL": "TRUE", **node.properties}
@@ -149,9 +150,9 @@ class Ddl:
                 "InputFormat": node.input_format or input_format,
                 "OutputFormat": node.output_format or output_format,
                 "Compressed": False,
-                "NumberOfBuckets": -1,
+                "NumberOfBuckets": node.bucket_count or -1,
                 "SerdeInfo": serde,
-                "BucketColumns": [],
+                "BucketColumns": node.bucketed_by,
                 "SortColumns": [],
                 "Parameters": {},
                 "StoredAsSubDirectories": False,
@@ -301,10 +302,12 @@ def _format_of(node: st.CreateTable) -> str:
         return "json"
     if node.serde and "ParquetHiveSerDe" in node.serde:
         return "parquet"
+    if node.serde and "OrcSerde" in node.serde:
+        return "orc"
     if node.stored_as in (None, "textfile"):
         return "text"
     if node.stored_as == "parquet":
         return "parquet"
-    if node.stored_as == "json":
-        return "json"
+    if node.stored_as in ("json", "orc"):
+        return node.stored_as
     return refuse(f"Tables STORED AS {str(node.stored_as).upper()} are not supported here")

@@ -14,13 +14,14 @@ from local_aws.engine.compiler import Rel, TableUse
 from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.formats import constant
 from local_aws.engine.hive_tables import HiveTables
 from local_aws.engine.pushdown import UNPLANNED
 from local_aws.engine.results import Row, column_info, rows_of
 from local_aws.engine.show import describe, show
 from local_aws.engine.tables import CATALOG, Resolver, encode_view, is_iceberg
 from local_aws.engine.types import Type
-from local_aws.engine.writing import check_columns, constant
+from local_aws.engine.writing import check_columns
 from local_aws.glue import Catalog, GlueError, Json
 from local_aws.store import Store
 
@@ -76,6 +77,8 @@ class _Execution:
             return self._create_view(node)
         if isinstance(node, st.Insert):
             return self._insert(node)
+        if isinstance(node, st.Unload):
+            return self._unload(node)
         if isinstance(node, st.Merge):
             return self._merge(node)
         if isinstance(node, st.Maintain):
@@ -231,6 +234,11 @@ class _Execution:
             iceberg = IcebergTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
             return _written(iceberg.insert(node, table, hive, compiler, rel, sql))
         return _written(hive.insert(node, table, compiler, rel, sql))
+
+    def _unload(self, node: st.Unload) -> Outcome:
+        _, rel, sql = self.query(node.query)
+        hive = HiveTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
+        return _written(hive.unload(node, rel, sql))
 
     def _merge(self, node: st.Merge) -> Outcome:
         resolver = Resolver(self.c.store, self.c.catalog, self.c.database)

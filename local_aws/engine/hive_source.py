@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_aws.engine.errors import QueryError, refuse
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from local_aws.engine.errors import QueryError
 from local_aws.engine.footers import footer
+from local_aws.engine.formats import storage_format
 from local_aws.engine.partitions import (
     DEFAULT_PARTITION,
     Partition,
@@ -37,6 +42,13 @@ class File:
 
     info: ObjectInfo
     values: tuple[str, ...]
+    read: Path | None = None
+    """Where to read it from, if not from the object itself."""
+
+    @property
+    def path(self) -> Path:
+        """What is read."""
+        return self.read or self.info.path
 
 
 class HiveSource(Source):
@@ -69,7 +81,9 @@ class HiveSource(Source):
         files = [file for found in listed.values() for file in found]
         if not files:
             return empty(self.readable, used)
-        if self.format == "parquet":
+        if self.format == "orc":
+            files = [as_parquet(file, self.store, reader) for file in files]
+        if self.format in ("parquet", "orc"):
             return self._scan_parquet(files, used)
         return self._scan_lines(files, used, reader)
 
@@ -83,11 +97,13 @@ class HiveSource(Source):
         ]
 
     def _account(self, files: list[File], columns: set[int], reader: Reader) -> None:
-        """Count the bytes of these columns; of lines of text, of all."""
+        """Count the bytes of these columns; of ORC and lines of text, of all."""
         wanted = [self.columns[i][0] for i in sorted(columns) if i < self.plain]
         for file in files:
-            parquet = self.format == "parquet"
-            reader.scanned(footer(file.info.path).size_of(wanted) if parquet else file.info.size)
+            if self.format == "parquet":
+                reader.scanned(footer(file.info.path).size_of(wanted))
+            elif wanted or self.format != "orc":
+                reader.scanned(file.info.size)
 
     def _check_injected(self, constraints: list[str], alias: str) -> None:
         for name in injected_columns(self.table):
@@ -134,7 +150,7 @@ class HiveSource(Source):
         groups: dict[tuple[object, ...], list[File]] = {}
         for file in files:
             hive = not hidden and self._folders_tell(file)
-            key = (footer(file.info.path).signature, hive, hive or hidden or file.values)
+            key = (footer(file.path).signature, hive, hive or hidden or file.values)
             groups.setdefault(key, []).append(file)
         return " UNION ALL ".join(
             self._select_parquet(members, used, hive=bool(key[1]), hidden=hidden)
@@ -145,17 +161,17 @@ class HiveSource(Source):
         """Whether the path says the partition as ``key=value``: then DuckDB prunes by itself."""
         if not self.partitions:
             return False
-        path = str(file.info.path)
+        path = str(file.path)
         names = [name for name, _ in self.columns[self.plain :]]
         return all(
             f"/{name}={value}/" in path and value.replace("-", "").isalnum()
             for name, value in zip(names, file.values, strict=True)
-        ) and path.count("=") == len(names) + file.info.path.name.count("=")
+        ) and path.count("=") == len(names) + file.path.name.count("=")
 
     def _select_parquet(
         self, files: list[File], used: set[int], *, hive: bool, hidden: bool
     ) -> str:
-        foot = footer(files[0].info.path)
+        foot = footer(files[0].path)
         sources = {}
         for i in sorted(used):
             name, kind = self.readable[i]
@@ -166,7 +182,7 @@ class HiveSource(Source):
                     sources[i] = by_file([self._constant(file, i) for file in files], kind)
                 continue
             sources[i] = foot.read_as(name, kind)
-        listed = ", ".join(quote_text(str(f.info.path)) for f in files)
+        listed = ", ".join(quote_text(str(f.path)) for f in files)
         options = "hive_partitioning=false"
         if hive:
             kinds = ", ".join(f"{quote(n)}: VARCHAR" for n, _ in self.columns[self.plain :])
@@ -217,6 +233,23 @@ class HiveSource(Source):
         return " UNION ALL ".join(selects)
 
 
+def as_parquet(file: File, store: Store, reader: Reader) -> File:
+    """An ORC file as one in Parquet, for DuckDB, which knows no ORC."""
+    from pyarrow import orc
+
+    blob = reader.new_blob(store)
+    try:
+        whole = orc.ORCFile(str(file.info.path))
+        with pq.ParquetWriter(blob, whole.schema, compression="none") as writer:
+            for stripe in range(whole.nstripes):
+                writer.write_batch(whole.read_stripe(stripe))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise QueryError(
+            "HIVE_CANNOT_OPEN_SPLIT", f"Error opening Hive split {file.info.uri}: {error}"
+        ) from None
+    return replace(file, read=blob)
+
+
 def at_utc(moment: datetime) -> str:
     """A time with zone, as SQL of our own type."""
     shown = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -236,16 +269,3 @@ def is_data(rest: str) -> bool:
 def partition_value(value: str, kind: Type) -> str:
     """A partition's text as SQL."""
     return "NULL" if value == DEFAULT_PARTITION else f"CAST({quote_text(value)} AS {kind.duck})"
-
-
-def storage_format(table: Json) -> str:
-    """parquet, json, csv or text, by the SerDe."""
-    descriptor = table.get("StorageDescriptor") or {}
-    serde = str((descriptor.get("SerdeInfo") or {}).get("SerializationLibrary", ""))
-    found = {
-        "ParquetHiveSerDe": "parquet", "JsonSerDe": "json", "OpenCSVSerde": "csv",
-        "LazySimpleSerDe": "text",
-    }.get(serde.rsplit(".", 1)[-1])  # fmt: skip
-    if found is None:
-        refuse(f"Table {table.get('Name')}: SerDe {serde or 'unknown'} is not supported here")
-    return found

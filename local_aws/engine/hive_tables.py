@@ -11,50 +11,29 @@ from local_aws.engine.compile_query import QueryCompiler
 from local_aws.engine.compiler import Rel
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.hive_source import storage_format
+from local_aws.engine.formats import (
+    FORMAT_PROPERTIES,
+    Output,
+    check_format,
+    check_known,
+    codec,
+    constant,
+    glue_format,
+    output_of,
+    storage_format,
+)
 from local_aws.engine.macros import family
 from local_aws.engine.partitions import location_of
 from local_aws.engine.scope import Value
 from local_aws.engine.tables import glue_columns
 from local_aws.engine.types import VARCHAR, Type, coerces
-from local_aws.engine.writing import (
-    Output,
-    check_columns,
-    check_hive_type,
-    codec,
-    place,
-    write,
-)
+from local_aws.engine.writing import check_columns, check_hive_type, place, write
 from local_aws.glue import Catalog, Json
 from local_aws.store import Store
 
-_PARQUET = {
-    "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
-    "Parameters": {},
-}
-FORMATS: dict[str, tuple[str, str, Json]] = {
-    "parquet": (
-        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
-        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
-        _PARQUET,
-    ),
-    "json": (
-        "org.apache.hadoop.mapred.TextInputFormat",
-        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
-        {"SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe", "Parameters": {}},
-    ),
-    "text": (
-        "org.apache.hadoop.mapred.TextInputFormat",
-        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
-        {
-            "SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
-            "Parameters": {},
-        },
-    ),
-}
-_KNOWN = {"table_type", "is_external", "external_location", "location", "format", "partitioned_by",
-          "write_compression", "parquet_compression", "field_delimiter",
-          "bucketed_by", "bucket_count"}  # fmt: skip
+_KNOWN = {"table_type", "is_external", "external_location", "location", "partitioned_by",
+          "bucketed_by", "bucket_count", *FORMAT_PROPERTIES}  # fmt: skip
+_UNLOAD = ("format", "compression", "compression_level", "field_delimiter", "partitioned_by")
 
 
 class HiveTables:
@@ -73,15 +52,7 @@ class HiveTables:
         properties: dict[str, Any], default_location: str,
     ) -> int:  # fmt: skip
         """CREATE TABLE AS; the number of rows."""
-        unknown = set(properties) - _KNOWN
-        if unknown:
-            raise QueryError(
-                "INVALID_TABLE_PROPERTY",
-                f"Catalog 'awsdatacatalog' table property '{sorted(unknown)[0]}' does not exist",
-                node.at,
-            )
-        if "bucketed_by" in properties or "bucket_count" in properties:
-            refuse("bucketed_by (bucketed tables) is not supported here", node.at)
+        check_known(properties, _KNOWN, node.at)
         columns = check_columns(rel.columns, node.columns)
         for column, kind in columns:
             check_hive_type(column, kind)
@@ -89,26 +60,16 @@ class HiveTables:
         location = str(
             properties.get("external_location") or properties.get("location") or default_location
         )
-        bucket, prefix = location_of(location)
-        if self.store.list(bucket, prefix, limit=1):
-            raise QueryError(
-                "HIVE_PATH_ALREADY_EXISTS",
-                f"Target directory for table '{name[0]}.{name[1]}' already exists: {location}. You "
-                "may need to manually clean the data at location before retrying",
-            )
-        output = Output(kept, partitions, **_format(properties))
+        bucket, prefix = self._empty(location, f"table '{name[0]}.{name[1]}'")
+        output = output_of(properties, kept, partitions)
+        output.bucketed_by, output.bucket_count = _buckets(properties, kept)
         written = write(self.run, self.store, sql, output) if node.with_data else []
         with self.store.write():
             found = place(
                 self.run, self.store, (bucket, prefix), written, [n for n, _ in partitions],
                 self.now,
             )  # fmt: skip
-            table = table_input(
-                name[1], kept, partitions, f"s3://{bucket}/{prefix}".rstrip("/"), output.format
-            )
-            if output.format == "text":
-                serde = table["StorageDescriptor"]["SerdeInfo"]
-                serde["Parameters"] = {"field.delim": output.delimiter}
+            table = table_input(name[1], output, f"s3://{bucket}/{prefix}".rstrip("/"))
             self.catalog.create_table(name[0], table)
             self._add_partitions(name, table, found)
         return sum(file.rows for file in written)
@@ -121,14 +82,7 @@ class HiveTables:
         """INSERT INTO; the number of rows."""
         columns, plain = glue_columns(table)
         select = self.aligned(node, columns, compiler, rel, sql)
-        format_ = storage_format(table)
-        if format_ == "csv":
-            refuse("INSERT INTO a table with OpenCSVSerde")
-        serde = (table["StorageDescriptor"].get("SerdeInfo") or {}).get("Parameters") or {}
-        output = Output(
-            columns[:plain], columns[plain:], format_,
-            delimiter=serde.get("field.delim", serde.get("serialization.format", "\x01")),
-        )  # fmt: skip
+        output = self._output(table, columns, plain)
         written = write(self.run, self.store, select, output)
         name = (table["DatabaseName"], table["Name"])
         location = location_of(table["StorageDescriptor"]["Location"])
@@ -144,6 +98,66 @@ class HiveTables:
             if str(parameters.get("projection.enabled", "")).lower() != "true":
                 self._add_partitions(name, table, found)
         return sum(file.rows for file in written)
+
+    def _output(self, table: Json, columns: list[tuple[str, Type]], plain: int) -> Output:
+        """How the table's files are written."""
+        descriptor, parameters = table["StorageDescriptor"], table.get("Parameters") or {}
+        if descriptor.get("BucketColumns") and int(descriptor.get("NumberOfBuckets") or 0) > 0:
+            name = f"{table['DatabaseName']}.{table['Name']}"
+            raise QueryError("NOT_SUPPORTED", f"INSERT INTO the bucketed table {name}")
+        format_ = storage_format(table)
+        if format_ == "csv":
+            refuse("INSERT INTO a table with OpenCSVSerde")
+        serde = (descriptor.get("SerdeInfo") or {}).get("Parameters") or {}
+        wanted = parameters.get("write.compression", parameters.get(f"{format_}.compress"))
+        given = {"write_compression": wanted} if wanted is not None else {}
+        default = {"parquet": "zstd", "orc": "zlib"}.get(format_, "gzip")
+        output = Output(
+            columns[:plain], columns[plain:], format_, codec(given, format_, default),
+            delimiter=serde.get("field.delim", serde.get("serialization.format", "\x01")),
+            null=serde.get("serialization.null.format", "\\N"),
+        )  # fmt: skip
+        check_format(output)
+        return output
+
+    # ------------------------------------------------------------------ UNLOAD
+
+    def unload(self, node: st.Unload, rel: Rel, sql: str) -> int:
+        """UNLOAD; the number of rows."""
+        properties = {key: constant(value) for key, value in node.properties.items()}
+        for name in properties:
+            if name not in _UNLOAD:
+                raise QueryError(
+                    "INVALID_TABLE_PROPERTY", f"UNLOAD property '{name}' does not exist", node.at
+                )
+        if "format" not in properties:
+            raise QueryError(
+                "INVALID_TABLE_PROPERTY", "UNLOAD property 'format' is required", node.at
+            )
+        columns = check_columns(rel.columns, [])
+        for column, kind in columns:
+            check_hive_type(column, kind)
+        kept, partitions = _split_partitions(columns, properties.pop("partitioned_by", None) or [])
+        if "compression" in properties:
+            properties["write_compression"] = properties.pop("compression")
+        output = output_of(properties, kept, partitions, parquet="gzip", delimiter=",")
+        bucket, prefix = self._empty(node.location, "the unload")
+        written = write(self.run, self.store, sql, output)
+        with self.store.write():
+            names = [name for name, _ in partitions]
+            place(self.run, self.store, (bucket, prefix), written, names, self.now)
+        return sum(file.rows for file in written)
+
+    def _empty(self, location: str, what: str) -> tuple[str, str]:
+        """Bucket and prefix of a place to write to, where nothing may be yet."""
+        bucket, prefix = location_of(location)
+        if self.store.list(bucket, prefix, limit=1):
+            raise QueryError(
+                "HIVE_PATH_ALREADY_EXISTS",
+                f"Target directory for {what} already exists: {location}. You "
+                "may need to manually clean the data at location before retrying",
+            )
+        return bucket, prefix
 
     def aligned(
         self, node: st.Insert, columns: list[tuple[str, Type]], compiler: QueryCompiler, rel: Rel,
@@ -235,41 +249,46 @@ def _split_partitions(
     return kept, columns[-len(lowered) :]
 
 
-def _format(properties: dict[str, Any]) -> dict[str, Any]:
-    name = str(properties.get("format", "parquet")).lower()
-    if name == "parquet":
-        return {"format": "parquet", "codec": codec(properties, "zstd")}
-    if name == "json":
-        return {"format": "json"}
-    if name == "textfile":
-        delimiter = str(properties.get("field_delimiter", "\x01"))
-        return {"format": "text", "delimiter": delimiter}
-    return refuse(f"Tables in {name.upper()} are not supported here")
+def _buckets(properties: dict[str, Any], columns: list[tuple[str, Type]]) -> tuple[list[str], int]:
+    names = [str(name).lower() for name in properties.get("bucketed_by") or []]
+    count = properties.get("bucket_count", 0)
+    if bool(names) != bool(count):
+        raise QueryError(
+            "INVALID_TABLE_PROPERTY", "bucketed_by and bucket_count must be specified together"
+        )
+    if not isinstance(count, int) or count < 0:
+        raise QueryError("INVALID_TABLE_PROPERTY", "bucket_count must be greater than zero")
+    missing = [name for name in names if name not in dict(columns)]
+    if missing:
+        raise QueryError(
+            "INVALID_TABLE_PROPERTY",
+            f"Bucketing columns [{', '.join(missing)}] not present in schema",
+        )
+    return names, count
 
 
-def table_input(
-    name: str, columns: list[tuple[str, Type]], partitions: list[tuple[str, Type]], location: str,
-    format_: str,
-) -> Json:  # fmt: skip
+def table_input(name: str, output: Output, location: str) -> Json:
     """The Glue entry of a table of files."""
-    input_format, output_format, serde = FORMATS[format_]
+    input_format, output_format, serde = glue_format(output.format)
+    if output.format == "text":
+        serde["Parameters"] = {"field.delim": output.delimiter}
     return {
         "Name": name,
         "TableType": "EXTERNAL_TABLE",
         "Owner": "hadoop",
         "Parameters": {"EXTERNAL": "TRUE", "has_encrypted_data": "false", "auto.purge": "false"},
         "StorageDescriptor": {
-            "Columns": [{"Name": n, "Type": t.glue} for n, t in columns],
+            "Columns": [{"Name": n, "Type": t.glue} for n, t in output.columns],
             "Location": location,
             "InputFormat": input_format,
             "OutputFormat": output_format,
             "Compressed": False,
-            "NumberOfBuckets": 0,
-            "SerdeInfo": {**serde, "Parameters": dict(serde["Parameters"])},
-            "BucketColumns": [],
+            "NumberOfBuckets": output.bucket_count,
+            "SerdeInfo": serde,
+            "BucketColumns": list(output.bucketed_by),
             "SortColumns": [],
             "Parameters": {},
             "StoredAsSubDirectories": False,
         },
-        "PartitionKeys": [{"Name": n, "Type": t.glue} for n, t in partitions],
+        "PartitionKeys": [{"Name": n, "Type": t.glue} for n, t in output.partitions],
     }

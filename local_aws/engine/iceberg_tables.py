@@ -17,13 +17,14 @@ from local_aws.engine.compile_query import QueryCompiler
 from local_aws.engine.compiler import Rel
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.formats import check_known, codec
 from local_aws.engine.hive_tables import HiveTables
 from local_aws.engine.iceberg_source import IcebergSource
 from local_aws.engine.iceberg_types import schema_of, to_iceberg, to_trino
 from local_aws.engine.iceberg_write import partition_spec, placed_files, write_files
 from local_aws.engine.partitions import location_of
 from local_aws.engine.types import Type, parse_type
-from local_aws.engine.writing import check_columns, codec
+from local_aws.engine.writing import check_columns
 from local_aws.glue import Catalog, Json
 from local_aws.iceberg import StoreFileIO, TableCatalog, conflict, load
 from local_aws.store import Store
@@ -52,13 +53,7 @@ class IcebergTables:
         properties: dict[str, Any],
     ) -> int:  # fmt: skip
         """CREATE TABLE AS; the number of rows."""
-        unknown = set(properties) - _KNOWN
-        if unknown:
-            raise QueryError(
-                "INVALID_TABLE_PROPERTY",
-                f"Catalog 'awsdatacatalog' table property '{sorted(unknown)[0]}' does not exist",
-                node.at,
-            )
+        check_known(properties, _KNOWN, node.at)
         if properties.get("is_external", False) is not False:
             raise QueryError(
                 "INVALID_TABLE_PROPERTY", "is_external must be false for an Iceberg table", node.at
@@ -69,7 +64,7 @@ class IcebergTables:
         metadata = self._new(
             columns, properties.get("location"), list(properties.get("partitioning") or []),
             {
-                "write.parquet.compression-codec": codec(properties, "zstd"),
+                "write.parquet.compression-codec": codec(properties, "parquet", "zstd"),
                 **{k: str(v) for k, v in properties.items() if k.split("_")[0] in _KEPT},
             },
         )  # fmt: skip

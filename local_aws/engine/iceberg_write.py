@@ -23,6 +23,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import (
+    BucketTransform,
     DayTransform,
     HourTransform,
     IdentityTransform,
@@ -32,12 +33,14 @@ from pyiceberg.transforms import (
 )
 from pyiceberg.typedef import Record
 
+from local_aws.engine.buckets import iceberg_bucket
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.formats import Output
 from local_aws.engine.iceberg_types import field_ids, to_file, to_trino
 from local_aws.engine.partitions import partition_path
 from local_aws.engine.types import Type, quote
-from local_aws.engine.writing import PARTITION_LIMIT, Output, copy
+from local_aws.engine.writing import PARTITION_LIMIT, copy
 from local_aws.store import Store
 
 _TRANSFORMS: dict[str, Any] = {
@@ -66,6 +69,9 @@ def partition_spec(schema: Schema, texts: list[str]) -> PartitionSpec:
             elif name == "truncate" and second is not None:
                 width, column = (first, second) if first.isdigit() else (second, first)
                 transform, suffix = TruncateTransform(int(width)), "_trunc"
+            elif name == "bucket" and second is not None:
+                count, column = (first, second) if first.isdigit() else (second, first)
+                transform, suffix = BucketTransform(int(count)), "_bucket"
             else:
                 refuse(f"Iceberg partitioning {text} is not supported here")
         try:
@@ -78,6 +84,8 @@ def partition_spec(schema: Schema, texts: list[str]) -> PartitionSpec:
 
 def partition_sql(transform: Any, sql: str, kind: Type) -> str:
     """A transform as Iceberg stores its result."""
+    if isinstance(transform, BucketTransform):
+        return iceberg_bucket(sql, kind, transform.num_buckets)
     days = f"CAST({sql} AS DATE) - DATE '1970-01-01'"
     if isinstance(transform, DayTransform):
         return f"CAST({days} AS INTEGER)"

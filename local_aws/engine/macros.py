@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 _MACROS = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+_BUCKETS = Path(__file__).with_name("buckets.sql").read_text(encoding="utf-8")
 
 
 _FAIL = """
@@ -25,6 +26,7 @@ create macro tried_fail(name, message, seed) as null;
 
 MACROS = (
     _FAIL
+    + _BUCKETS
     + _MACROS
     + "".join(re.sub(r"\blocal_", prefix, _MACROS) for prefix in ("const_", "tried_"))
 )

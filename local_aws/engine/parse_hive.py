@@ -120,8 +120,13 @@ class HiveParser(Cursor):
             table.comment = self.string()
         elif self.accept_words("PARTITIONED", "BY"):
             self._partitioned_by(table)
-        elif self.peek_words("CLUSTERED"):
-            refuse("CLUSTERED BY (bucketed tables) is not supported here", self.token.at)
+        elif self.accept_words("CLUSTERED", "BY"):
+            self.expect("(")
+            table.bucketed_by = self.comma_list(self.identifier)
+            self.expect(")")
+            self.expect("INTO")
+            table.bucket_count = self._number()
+            self.expect("BUCKETS")
         elif self.accept_words("ROW", "FORMAT"):
             self._row_format(table)
         elif self.accept_words("STORED", "AS"):
@@ -139,6 +144,11 @@ class HiveParser(Cursor):
             table.serde_properties = self._properties()
         else:
             self.unexpected("LOCATION, PARTITIONED BY, ROW FORMAT, STORED AS, TBLPROPERTIES")
+
+    def _number(self) -> int:
+        if self.token.kind != "integer":
+            self.unexpected("<integer>")
+        return int(self.advance().text)
 
     def _partitioned_by(self, table: st.CreateTable) -> None:
         self.expect("(")

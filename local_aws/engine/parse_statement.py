@@ -198,14 +198,23 @@ class StatementParser(QueryParser):
 
     def _explain(self) -> st.Statement:
         self.expect("EXPLAIN")
-        if self.peek_words("ANALYZE"):
-            refuse("EXPLAIN ANALYZE is not supported here", self.token.at)
-        if self.accept_op("("):
-            while not self.accept_op(")"):
-                self.advance()
-        start = self.token.at
-        inner = self._statement()
-        return st.Explain("UTILITY", "EXPLAIN", inner, self.source[start : self.token.at])
+        analyze = self.accept("ANALYZE") is not None
+        at, options = self.token.at, {}
+        if self.peek_op("(") and self.peek_word(1) in ("TYPE", "FORMAT"):
+            self.expect("(")
+            while True:
+                word = self.advance().text
+                if word not in _EXPLAIN or analyze:
+                    self.index -= 1
+                    self.unexpected("'FORMAT', 'TYPE'")
+                if self.peek_word() not in _EXPLAIN[word]:
+                    self.unexpected(", ".join(f"'{name}'" for name in _EXPLAIN[word]))
+                options[word] = self.advance().text
+                if not self.accept_op(","):
+                    break
+            self.expect(")")
+        kind = "EXPLAIN_ANALYZE" if analyze else "EXPLAIN"
+        return st.Explain("UTILITY", kind, self._statement(), analyze, options, at)
 
     def _prepare(self) -> st.Statement:
         self.expect("PREPARE")
@@ -246,4 +255,19 @@ class StatementParser(QueryParser):
         return st.Maintain("DML", "VACUUM", self.qualified_name(), None)
 
     def _unload(self) -> st.Statement:
-        refuse("UNLOAD is not supported here", self.token.at)
+        self.expect("UNLOAD")
+        self.expect("(")
+        query = self.query()
+        self.expect(")")
+        self.expect("TO")
+        at = self.token.at
+        location = self.string()
+        properties = self._properties() if self.accept("WITH") is not None else {}
+        return st.Unload("DML", "UNLOAD", query, location, at, properties)
+
+
+_EXPLAIN = {
+    "TYPE": ("DISTRIBUTED", "IO", "LOGICAL", "VALIDATE"),
+    "FORMAT": ("GRAPHVIZ", "JSON", "TEXT"),
+}
+"""Options of EXPLAIN and their values."""

@@ -104,6 +104,13 @@ def _create_table(table: Json) -> list[str]:
     keys = table.get("PartitionKeys") or []
     if keys:
         lines += ["PARTITIONED BY ( ", *listed(keys)]
+    if descriptor.get("BucketColumns"):
+        names = ", ".join(f"`{name}`" for name in descriptor["BucketColumns"])
+        lines += [
+            "CLUSTERED BY ( ",
+            f"  {names}) ",
+            f"INTO {descriptor['NumberOfBuckets']} BUCKETS",
+        ]
     lines += ["ROW FORMAT SERDE ", f"  '{serde.get('SerializationLibrary', '')}' "]
     options = serde.get("Parameters") or {}
     if options:

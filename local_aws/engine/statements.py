@@ -77,11 +77,23 @@ class Merge(Statement):
 
 
 @dataclass(slots=True, eq=False)
+class Unload(Statement):
+    """UNLOAD (query) TO 's3://...' WITH (...)."""
+
+    query: tree.Query
+    location: str
+    at: int
+    properties: dict[str, tree.Expr]
+
+
+@dataclass(slots=True, eq=False)
 class Explain(Statement):
-    """EXPLAIN; only that the statement is valid is looked at."""
+    """EXPLAIN and EXPLAIN ANALYZE; ``options`` are TYPE and FORMAT."""
 
     statement: Statement
-    text: str
+    analyze: bool
+    options: dict[str, str]
+    at: int
 
 
 @dataclass(slots=True, eq=False)
@@ -155,6 +167,8 @@ class CreateTable(Statement):
     columns: list[Column]
     partition_columns: list[Column] = field(default_factory=list)
     partition_transforms: list[str] = field(default_factory=list)
+    bucketed_by: list[str] = field(default_factory=list)
+    bucket_count: int = 0
     comment: str | None = None
     serde: str | None = None
     serde_properties: dict[str, str] = field(default_factory=dict)

@@ -7,21 +7,18 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from local_aws.engine import tree
+from local_aws.engine.buckets import hive_bucket
 from local_aws.engine.compiler import Column
-from local_aws.engine.duck import Run
-from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.duck import Run, translated
+from local_aws.engine.errors import QueryError
+from local_aws.engine.formats import Output
 from local_aws.engine.partitions import DEFAULT_PARTITION, partition_path
-from local_aws.engine.types import Type, quote
+from local_aws.engine.types import Type, quote, quote_text
 from local_aws.store import Store
 
 PARTITION_LIMIT = 100
 """Athena's limit of open writers in one statement."""
-
-_CODECS = {"gzip": "gzip", "snappy": "snappy", "zstd": "zstd", "none": "uncompressed",
-           "uncompressed": "uncompressed", "lz4": "lz4"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -31,35 +28,8 @@ class Written:
     path: Path
     values: list[str]
     rows: int
-
-
-@dataclass(slots=True)
-class Output:
-    """What to write: format and the names of columns and partition columns."""
-
-    columns: list[tuple[str, Type]]
-    partitions: list[tuple[str, Type]]
-    format: str = "parquet"
-    codec: str = "zstd"
-    delimiter: str = "\x01"
-    field_ids: str = ""
-
-
-def constant(node: tree.Expr) -> Any:
-    """A table property's value."""
-    if isinstance(node, tree.Literal):
-        if node.kind == "integer":
-            return int(node.value)
-        return (
-            {"true": True, "false": False}.get(node.value, node.value)
-            if (node.kind == "boolean")
-            else node.value
-        )
-    if isinstance(node, tree.ArrayLiteral):
-        return [constant(item) for item in node.items]
-    if isinstance(node, tree.Call) and node.name == "array":
-        return [constant(item) for item in node.args]
-    raise QueryError("INVALID_TABLE_PROPERTY", "A table property must be a constant", node.at)
+    suffix: str = ""
+    bucket: int | None = None
 
 
 def check_columns(columns: list[Column], names: list[str]) -> list[tuple[str, Type]]:
@@ -101,52 +71,52 @@ def check_hive_type(name: str, kind: Type) -> None:
         check_hive_type(name, inner)
 
 
-def codec(properties: dict[str, Any], default: str) -> str:
-    """The compression that the properties ask for."""
-    for key in ("write_compression", "parquet_compression", "orc_compression"):
-        if key in properties:
-            found = _CODECS.get(str(properties[key]).lower())
-            if found is None:
-                raise QueryError("INVALID_TABLE_PROPERTY", f"Unknown compression {properties[key]}")
-            return found
-    return default
-
-
 def write(run: Run, store: Store, select: str, output: Output) -> list[Written]:
-    """Run ``select`` (columns ``c0, c1, ...``) into files, one for each partition."""
+    """Run ``select`` (columns ``c0, c1, ...``) into files, one for each partition and bucket."""
     everything = [*output.columns, *output.partitions]
-    if not output.partitions:
+    if not output.partitions and not output.bucketed_by:
         path = run.new_blob(store)
         items = ", ".join(f"s_.c{i} AS {quote(name)}" for i, (name, _) in enumerate(everything))
         rows = copy(run, f"SELECT {items} FROM ({select}) AS s_", path, output)
-        return [Written(path, [], rows)] if rows else _dropped(path)
+        return [Written(path, [], rows, output.suffix)] if rows else _dropped(path)
     name = f"t_{secrets.token_hex(6)}"
+    if output.bucketed_by:
+        names = [column for column, _ in output.columns]
+        hashed = [(f"s_.c{names.index(b)}", dict(output.columns)[b]) for b in output.bucketed_by]
+        select = f"SELECT s_.*, {hive_bucket(hashed, output.bucket_count)} AS b FROM ({select}) s_"
     run.execute(f"CREATE TEMP TABLE {name} AS {select}")
+    try:
+        return _write_parts(run, store, name, output)
+    finally:
+        run.evaluate(f"DROP TABLE {name}")
+
+
+def _write_parts(run: Run, store: Store, name: str, output: Output) -> list[Written]:
     first = len(output.columns)
     keys = [f"c{first + i}" for i in range(len(output.partitions))]
+    keys += ["b"] if output.bucketed_by else []
     found = run.evaluate(
-        f"SELECT {', '.join(f'CAST({k} AS VARCHAR)' for k in keys)}, count(*) FROM {name} "
+        f"SELECT {', '.join(f'CAST({k} AS VARCHAR)' for k in keys)} FROM {name} "
         f"GROUP BY {', '.join(keys)} ORDER BY ALL LIMIT {PARTITION_LIMIT + 1}"
     )
     if len(found) > PARTITION_LIMIT:
-        run.execute(f"DROP TABLE {name}")
         raise QueryError(
             "HIVE_TOO_MANY_OPEN_PARTITIONS",
             f"Exceeded limit of {PARTITION_LIMIT} open writers for partitions/buckets",
         )
     items = ", ".join(f"c{i} AS {quote(column)}" for i, (column, _) in enumerate(output.columns))
     written = []
-    for *values, _ in found:
+    for values in found:
         condition = " AND ".join(
             f"CAST({key} AS VARCHAR) IS NOT DISTINCT FROM "
-            + ("NULL" if value is None else "'" + str(value).replace("'", "''") + "'")
+            + ("NULL" if value is None else quote_text(str(value)))
             for key, value in zip(keys, values, strict=True)
         )
         path = run.new_blob(store)
         rows = copy(run, f"SELECT {items} FROM {name} WHERE {condition}", path, output)
         shown = [DEFAULT_PARTITION if value is None else str(value) for value in values]
-        written.append(Written(path, shown, rows))
-    run.execute(f"DROP TABLE {name}")
+        bucket = int(shown.pop()) if output.bucketed_by else None
+        written.append(Written(path, shown, rows, output.suffix, bucket))
     return written
 
 
@@ -157,25 +127,41 @@ def _dropped(path: Path) -> list[Written]:
 
 def copy(run: Run, select: str, path: Path, output: Output) -> int:
     """One file; the number of its rows."""
+    if output.format == "orc":
+        return _copy_orc(run, select, path, output.codec)
     if output.format == "parquet":
         options = f"FORMAT parquet, COMPRESSION {output.codec}{output.field_ids}"
     elif output.format == "json":
-        options = "FORMAT json"
-    elif output.format == "text":
-        delimiter = output.delimiter.replace("'", "''")
-        options = (
-            f"FORMAT csv, HEADER false, DELIMITER '{delimiter}', NULLSTR '\\N', QUOTE '', ESCAPE ''"
-        )
+        options = f"FORMAT json, COMPRESSION {output.codec}"
     else:
-        refuse(f"Writing {output.format} is not supported here")
-    target = str(path).replace("'", "''")
-    (count,) = run.execute(f"COPY ({select}) TO '{target}' ({options})").fetchone()
+        options = (
+            f"FORMAT csv, HEADER false, DELIMITER {quote_text(output.delimiter)}, "
+            f"NULLSTR {quote_text(output.null)}, QUOTE '', ESCAPE '', COMPRESSION {output.codec}"
+        )
+    sql = f"COPY ({select}) TO {quote_text(str(path))} ({options})"
+    (count,) = run.execute(sql).fetchone()
     return int(count)
 
 
-def file_name(now: datetime) -> str:
-    """A name like those that Athena gives to its files."""
+def _copy_orc(run: Run, select: str, path: Path, compression: str) -> int:
+    import pyarrow as pa
+    from pyarrow import orc
+
+    rows = 0
+    with translated():
+        reader = run.execute(select).to_arrow_reader(100_000)
+        with orc.ORCWriter(str(path), compression=compression) as writer:
+            for batch in reader:
+                rows += batch.num_rows
+                writer.write(pa.Table.from_batches([batch]))
+    return rows
+
+
+def file_name(now: datetime, bucket: int | None = None) -> str:
+    """A name like those that Athena gives to its files; a bucket's begins with its number."""
     task = f"{secrets.randbelow(100_000):05d}_{secrets.token_hex(3)[:5]}"
+    if bucket is not None:
+        return f"{bucket:06d}_0_{now:%Y%m%d_%H%M%S}_{task}"
     return f"{now:%Y%m%d_%H%M%S}_{task}_{uuid.uuid4()}"
 
 
@@ -189,7 +175,9 @@ def place(
     run.written = run.written or []
     for file in written:
         folder = prefix + partition_path(names, file.values)
-        run.written.append(store.put(bucket, folder + file_name(now), file.path).uri)
+        run.written.append(
+            store.put(bucket, folder + file_name(now, file.bucket) + file.suffix, file.path).uri
+        )
         if file.values:
             partitions.append((file.values, f"s3://{bucket}/{folder}"))
     return partitions

@@ -377,9 +377,7 @@ def test_insert_adds_files_and_partitions(athena: Athena, glue):
          "from unnest(sequence(1, 3)) as u (x)", "HIVE_COLUMN_ORDER_MISMATCH"),
         ("create table t with (partitioned_by=array['p']) as select x, x as p "
          "from unnest(sequence(1, 101)) as u (x)", "HIVE_TOO_MANY_OPEN_PARTITIONS"),
-        ("create table t with (format='orc') as select 1 as a", "NOT_SUPPORTED"),
-        ("create table t with (bucketed_by=array['a'], bucket_count=2) as select 1 as a",
-         "NOT_SUPPORTED"),
+        ("create table t with (format='avro') as select 1 as a", "NOT_SUPPORTED"),
         ("create table t with (nonsense='x') as select 1 as a", "INVALID_TABLE_PROPERTY"),
         ("create table nowhere.t as select 1 as a", "SCHEMA_NOT_FOUND"),
     ],
