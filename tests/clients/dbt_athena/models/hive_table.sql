@@ -1,0 +1,2 @@
+{{ config(materialized='table', partitioned_by=['day'], write_compression='SNAPPY') }}
+select id, name, day from {{ ref('between') }}

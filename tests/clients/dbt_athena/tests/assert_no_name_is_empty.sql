@@ -1,0 +1,1 @@
+select id from {{ ref('append_hive') }} where name = ''
