@@ -15,6 +15,11 @@ RUN /opt/uv/bin/uv venv -q -p /usr/local/bin/python3.12 /opt/environment
 COPY requirements.lock /tmp/
 RUN /opt/uv/bin/uv pip sync -q -p /opt/environment --require-hashes /tmp/requirements.lock
 
+FROM base AS kernel
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+COPY ingestion/kernel.c /tmp/
+RUN gcc -O3 -fPIC -shared -o /tmp/libkernel.so /tmp/kernel.c -lm
+
 FROM builder AS local_aws_environment
 RUN /opt/uv/bin/uv venv -q -p /usr/local/bin/python3.12 /opt/environment
 COPY local_aws/requirements.lock /tmp/
@@ -32,6 +37,7 @@ CMD ["python", "-m", "local_aws", "--data", "/opt/lake", "--port", "4566"]
 FROM base AS airflow
 COPY --from=project_environment /opt/environment /opt/environment
 COPY . /opt/daylight
+COPY --from=kernel /tmp/libkernel.so /opt/daylight/ingestion/
 ENV PATH=/opt/environment/bin:$PATH \
     PYTHONPATH=/opt/daylight \
     AIRFLOW_HOME=/opt/airflow \

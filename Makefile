@@ -63,7 +63,10 @@ lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 clean: ## remove the lake, Airflow's database, logs and secrets of this laptop
 	rm -rf .daylight dbt_project/target dbt_project/logs
 
-setup: .venv/synced local_aws/.venv/synced ## install both environments
+setup: .venv/synced local_aws/.venv/synced ingestion/libkernel.so ## install both environments
+
+ingestion/libkernel.so: ingestion/kernel.c
+	$(CC) -O3 -fPIC -shared -o $@ $< -lm
 
 env: setup ## write .env for docker compose, with fresh secrets
 	@.venv/bin/python -m laptop.cluster_env

@@ -21,6 +21,7 @@ from ingestion.decoding import (
     Rules,
 )
 from ingestion.keys import is_well_formed
+from ingestion.pages import Page
 from ingestion.plaintexts import Read, Reader, joined
 from ingestion.reasons import Reason, Stage
 from ingestion.times import QUARTER, SourceClock
@@ -116,6 +117,11 @@ def decode_all(envelopes: Sequence[object], rules: Rules, fetched_at: Sequence[i
 
 
 def _offered(envelopes: Sequence[Any]) -> _Offered | None:
+    if isinstance(envelopes, Page):
+        columns = envelopes.columns
+        spelled = columns.ids.cast(pa.string()).cast(pa.binary())
+        every = range(len(envelopes))
+        return _Offered(every, columns.ids, spelled, columns.milliseconds, envelopes.tokens)
     found = _members(range(len(envelopes)), envelopes)
     if found is None:
         places = [place for place, envelope in enumerate(envelopes) if _is_plain(envelope)]
@@ -195,11 +201,10 @@ def _read(
     ]
     if not opened.plain:
         return []
-    places = pa.array([place for plain in opened.plain for place in plain.places], pa.int32())
-    marks = [pa.repeat(plain.key_fingerprint, len(plain.places)) for plain in opened.plain]
-    texts = joined([plain.rows.cast(pa.binary()) for plain in opened.plain])
+    places = joined([plain.places for plain in opened.plain])
+    texts = joined([plain.rows for plain in opened.plain])
+    fingerprints = joined([plain.key_fingerprints for plain in opened.plain])
     found = reader.read(texts, offered.spelled_ids.take(places), rules.pseudonyms)
-    fingerprints = joined(marks)
     return [_Part(places.take(read.rows), read, fingerprints.take(read.rows)) for read in found]
 
 

@@ -7,9 +7,10 @@ thousand of them per batch, in the one process that does everything else for all
 from collections.abc import Mapping
 
 from ingestion import records, tokens
+from ingestion.pages import tokens_of
 from ingestion.records import Rules
 
-_ANY_TIME = 2**64
+_ANY_TIME = 2**64 - 1
 _BLOCK = 16
 
 
@@ -17,13 +18,12 @@ def plaintext_digests(texts: Mapping[int, bytes], rules: Rules) -> dict[int, byt
     """Return 8 bytes for each record that a key of the ring opens, by its id."""
     ids = list(texts)
     envelopes = records.parse(b"[%s]" % b",".join(texts.values()))
-    offered = [each.get("data") if isinstance(each, dict) else None for each in envelopes]
-    spelled = [token if isinstance(token, str) else "" for token in offered]
-    opened = tokens.open_all(spelled, range(len(ids)), rules.ring, [_ANY_TIME] * len(ids))
+    offered = tokens_of(envelopes)
+    opened = tokens.open_all(offered, range(len(ids)), rules.ring, [_ANY_TIME] * len(ids))
     found: dict[int, bytes] = {}
     rest = list(opened.rest)
     for group in opened.plain:
-        for place, row in zip(group.places, group.rows.to_pylist(), strict=True):
+        for place, row in zip(group.places.to_pylist(), group.rows.to_pylist(), strict=True):
             padding = row[-1]
             if 1 <= padding <= _BLOCK and row.endswith(bytes([padding]) * padding):
                 plaintext = row[tokens.JUNK : -padding]

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from ingestion.errors import ConfigError
+from ingestion.kernel import Library, Pads
 from ingestion.settings import Settings
 
 KeyState = Literal["primary", "decrypt-only", "retired"]
@@ -81,8 +82,15 @@ class Halves:
 
     def __init__(self, secret: bytes, fingerprint: str) -> None:
         self.fingerprint = fingerprint
-        self._signing = HMAC(secret[:16], SHA256())
+        self._secret = secret[:16]
+        self._signing = HMAC(self._secret, SHA256())
+        self._pads: Pads | None = None
         self._cipher = algorithms.AES(secret[16:])
+
+    def pads(self, library: Library) -> Pads:
+        """Return the same for the compiled kernel."""
+        self._pads = self._pads or library.pads(self._secret)
+        return self._pads
 
     def tags(self, signed: Iterable[bytes]) -> list[bytes]:
         """Return the signatures that this key gives."""
@@ -92,6 +100,12 @@ class Halves:
             signature.update(content)
             found.append(signature.finalize())
         return found
+
+    def decrypt_into(self, rows: memoryview, plain: memoryview) -> None:
+        """Do what ``decrypt`` does, into a buffer that is a block longer."""
+        decryptor = Cipher(self._cipher, modes.CBC(bytes(16))).decryptor()
+        decryptor.update_into(rows, plain)
+        decryptor.finalize()
 
     def decrypt(self, rows: memoryview) -> bytes:
         """Return what rows of IV and ciphertext hold, one behind the other; the IVs become junk.

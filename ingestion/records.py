@@ -30,6 +30,7 @@ from ingestion.decoding import (
 )
 from ingestion.errors import ContractError
 from ingestion.keys import KeyRing, is_well_formed
+from ingestion.pages import Page
 from ingestion.reasons import Reason, Stage
 
 __all__ = [
@@ -124,14 +125,20 @@ def _digestible(value: object) -> bytes:
 
 
 def parse(body: bytes) -> Any:
-    """Return the value of a JSON text: what ``json.loads`` returns, twice as fast for envelopes.
+    """Return the value of a JSON text, as ``json.loads`` does, but quickly for envelopes.
+
+    Where these have exactly the source's own form, the answer is a ``Page``, which is no list but
+    holds the same.
 
     Raises:
         ValueError, RecursionError: as ``json.loads`` does.
     """
+    page = Page.read(body)
+    if page is not None:
+        return page
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Not only what is broken: also NaN, half a surrogate pair, a number without end.
         return json.loads(body)
 

@@ -109,7 +109,7 @@ def _prove() -> None:
         KeyRing([_KNOWN_KEY]), Pseudonyms(bytes(32)), SourceClock("UTC", false_z=False)
     )
     now = _KNOWN_RECORD["ArrivalTimeStamp"] * 1_000  # type: ignore[operator]
-    many = [_KNOWN_RECORD] * (2 * batches.MIN_ROWS)
+    many = records.parse(json.dumps([_KNOWN_RECORD] * (2 * batches.MIN_ROWS)).encode())
     # The road of the many by itself, because ``derive`` would go the other one if it failed.
     together = batches.decode_all(many, known, [now] * len(many))
     derived = records.derive(

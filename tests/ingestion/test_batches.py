@@ -5,12 +5,14 @@ in it.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +23,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion import batches, plaintexts, records
+from ingestion import batches, kernel, plaintexts, records
 from ingestion.keys import KeyRing
+from ingestion.pages import Page
 from ingestion.privacy import Pseudonyms
 from ingestion.records import Derived, Good, Rules, decode
 from ingestion.times import SourceClock, milliseconds
@@ -116,10 +119,28 @@ def plain(derived: Derived) -> Any:
 def assert_equals_the_oracle(
     items: Sequence[object], rules: Rules = RULES, times: int | Sequence[int] = NOW, **more: Any
 ) -> batches.Decoded:
-    """Compare, and return what the fast road did."""
+    """Compare, with the compiled kernel and without; return what the fast road did with it."""
     each = [times] * len(items) if isinstance(times, int) else times
-    raw, refused, counts = oracle(items, rules, each, **more)
+    expected = oracle(items, rules, each, **more)
+    with in_python():
+        assert_derived(items, expected, rules, times, **more)
+    assert kernel.LIBRARY, "make setup builds the kernel."
+    assert_derived(items, expected, rules, times, **more)
+    return batches.decode_all(items, rules, each)
 
+
+@contextlib.contextmanager
+def in_python() -> Iterator[None]:
+    """Do without the compiled kernel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "LIBRARY", None)
+        yield
+
+
+def assert_derived(
+    items: Sequence[object], expected: Any, rules: Rules, times: int | Sequence[int], **more: Any
+) -> None:
+    raw, refused, counts = expected
     derived = records.derive(items, rules, batch_seq=3, landed_at=NOW, fetched_at=times, **more)
     found, found_refused, found_counts = plain(derived)
 
@@ -134,7 +155,6 @@ def assert_equals_the_oracle(
         assert ours[-1] == records.spell(theirs[-1])
     assert found_counts == counts
     assert derived.reasons == Counter(row[2] for row in refused)
-    return batches.decode_all(items, rules, each)
 
 
 # ---------- a population with everything in it
@@ -614,7 +634,13 @@ def test_parse_is_json_loads(value: Any, is_ascii: bool):
         with pytest.raises(ValueError, match=r"."):
             records.parse(body)
     else:
-        assert repr(records.parse(body)) == expected
+        assert repr(parsed(body)) == expected
+
+
+def parsed(body: bytes) -> Any:
+    """Return what ``records.parse`` reads, with a page as the list that it stands for."""
+    value = records.parse(body)
+    return list(value) if isinstance(value, Page) else value
 
 
 @settings(max_examples=400, deadline=None)
@@ -622,7 +648,7 @@ def test_parse_is_json_loads(value: Any, is_ascii: bool):
     st.from_regex(rb"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 )
 def test_parse_reads_numbers_to_the_last_bit(body: bytes):
-    assert repr(records.parse(body)) == repr(json.loads(body))
+    assert repr(parsed(body)) == repr(json.loads(body))
 
 
 @pytest.mark.parametrize(
@@ -637,7 +663,7 @@ def test_parse_reads_numbers_to_the_last_bit(body: bytes):
     ],
 )
 def test_parse_reads_what_is_strange_as_json_loads(text: str):
-    assert repr(records.parse(text.encode())) == repr(json.loads(text))
+    assert repr(parsed(text.encode())) == repr(json.loads(text))
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"[1,]", b"[01]", b"[1] x", b'["\x01"]', b"\xff"])
@@ -727,3 +753,101 @@ def test_arrival_times_are_rounded_as_python_rounds():
     done = assert_equals_the_oracle(items)
 
     assert len(done.rest) == 0
+
+
+# ---------- pages, which only the compiled kernel reads
+
+ENVELOPE = st.builds(
+    '{{"recordId":{0}{1},{0}"ArrivalTimeStamp":{0}{2},{0}"data":{0}"{3}"}}'.format,
+    st.sampled_from(["", " "]),
+    st.integers(0, 10**18 - 1),
+    st.from_regex(r"[1-9][0-9]{9}(\.[0-9]{1,9})?", fullmatch=True),
+    st.text(BASE64 + "= !{},:[]", max_size=20),
+)
+BETWEEN = st.sampled_from([",", ", ", ",\n"])
+ODD_BYTES = st.sampled_from([b"", b"\\", b'"', b"\n", b"\xff", b"0", b"-", b".", b"e", b"}", b" "])
+
+
+def body_of(envelopes: Sequence[str], between: str = ",") -> bytes:
+    return f"[{between.join(envelopes)}]".encode()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ENVELOPE, min_size=1, max_size=5), BETWEEN)
+def test_a_page_is_what_json_loads_reads(envelopes: list[str], between: str):
+    body = body_of(envelopes, between)
+
+    page = records.parse(body)
+
+    assert isinstance(page, Page)
+    expected = json.loads(body)
+    assert repr(list(page)) == repr(expected)
+    assert page.columns.ids.to_pylist() == [each["recordId"] for each in expected]
+    assert page.columns.milliseconds.to_pylist() == [
+        round(each["ArrivalTimeStamp"] * 1000) for each in expected
+    ]
+    assert list(page.tokens) == [each["data"] for each in expected]
+    assert repr(list(page[1:3])) == repr(expected[1:3])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(ENVELOPE, min_size=1, max_size=3), BETWEEN, st.data())
+def test_a_page_that_was_tampered_with_is_still_what_json_loads_reads(envelopes, between, data):
+    body = body_of(envelopes, between)
+    place = data.draw(st.integers(0, len(body)))
+    end = place + data.draw(st.integers(0, 2))
+    body = body[:place] + data.draw(ODD_BYTES) + body[end:]
+
+    try:
+        expected = repr(json.loads(body))
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            records.parse(body)
+    else:
+        assert repr(parsed(body)) == expected
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    ["1767225600", "1767225600.0005", "1767225600.4995", "1000000000.000000", "9007199254.740993",
+     "9007199254.740992", "9999999999.999", "1767225600.123456789", "0767225600.1", "1767225600."],
+)  # fmt: skip
+def test_arrival_times_are_the_doubles_that_json_reads(stamp: str):
+    body = body_of([f'{{"recordId":1,"ArrivalTimeStamp":{stamp},"data":""}}'])
+    if stamp.startswith("0") or stamp.endswith("."):
+        with pytest.raises(ValueError, match=r"."):
+            records.parse(body)
+        return
+
+    page = records.parse(body)
+
+    if isinstance(page, Page):
+        (found,) = page.columns.milliseconds.to_pylist()
+        assert found == round(json.loads(stamp) * 1000)
+    assert json.loads(stamp) == page[0]["ArrivalTimeStamp"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pages_become_the_rows_that_their_envelopes_become(seed: int):
+    items = [item for item in everything(8_000, seed=900 + seed, share=0.4) if is_plain(item)]
+    body = json.dumps(items).encode()
+    page = records.parse(body)
+    assert isinstance(page, Page)
+    assert len(page) > 5_000
+
+    assert_derived(page, oracle(items, RULES, [NOW] * len(items)), RULES, NOW)
+    with_conflicts = oracle(items, RULES, [NOW] * len(items), conflict=200)
+    assert_derived(page, with_conflicts, RULES, NOW, conflict=200)
+
+
+def is_plain(item: object) -> bool:
+    return bool(
+        isinstance(item, dict)
+        and set(item) == {"recordId", "ArrivalTimeStamp", "data"}
+        and type(item["recordId"]) is int
+        and re.fullmatch(r"0|[1-9][0-9]{0,17}", str(item["recordId"]))
+        and type(item["ArrivalTimeStamp"]) in (int, float)
+        and re.fullmatch(r"[1-9][0-9]{9}(\.[0-9]{1,9})?", str(item["ArrivalTimeStamp"]))
+        and isinstance(item["data"], str)
+        and re.fullmatch(r"[ !#-\[\]-~]*", item["data"])
+    )
