@@ -109,7 +109,10 @@ class Laptop:
         inherited = dict(os.environ)  # noqa: TID251  the edge: what children inherit
         path = f"{EXECUTABLES}{os.pathsep}{inherited.get('PATH', '')}"
         home = {"DAYLIGHT_HOME": str(self.home), "PATH": path}
-        return inherited | self.daylight() | self.airflow() | home
+        # OpenTelemetry's own variable is the one setting for Airflow's metrics.
+        is_measured = "OTEL_EXPORTER_OTLP_ENDPOINT" in inherited
+        metrics = {"AIRFLOW__METRICS__OTEL_ON": "True"} if is_measured else {}
+        return inherited | self.daylight() | self.airflow() | metrics | home
 
     def write_activate(self) -> Path:
         """Write the file that a user sources to work on this lake from a shell."""
