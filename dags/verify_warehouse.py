@@ -12,16 +12,15 @@ SQL; rebuild what it names with `dbt build --full-refresh --select <model>+`, th
 """
 
 from datetime import timedelta
-from pathlib import Path
 
 from airflow.sdk import CronTriggerTimetable, dag
-from cosmos import DbtTestLocalOperator, ProfileConfig
+from cosmos import DbtTestLocalOperator
 from cosmos.constants import InvocationMode
 
 from _dbt_results import store_run_results
 from _defaults import DEFAULT_ARGS, TELLING
-
-DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
+from _parsed_project import DBT_PROJECT, begin_where_parsing_ended
+from _warehouse import PROFILE
 
 
 @dag(
@@ -40,14 +39,11 @@ def verify_warehouse() -> None:
         task_id="test",
         project_dir=DBT_PROJECT,
         select="tag:nightly",
-        profile_config=ProfileConfig(
-            profile_name="daylight",
-            target_name="prod",
-            profiles_yml_filepath=DBT_PROJECT / "profiles.yml",
-        ),
+        profile_config=PROFILE,
         invocation_mode=InvocationMode.DBT_RUNNER,
         install_deps=False,
         callback=store_run_results,
+        interceptors=[begin_where_parsing_ended],
         retries=0,  # a red test stays red
         execution_timeout=timedelta(hours=1),
     )

@@ -1,0 +1,64 @@
+"""The dbt project as tasks: one per model, however dbt is run behind them."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.configuration import conf
+from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+
+from _dbt_results import store_run_results
+from _parsed_project import DBT_PROJECT, begin_where_parsing_ended
+
+EXECUTION = conf.get("daylight", "dbt_execution", fallback="local")
+"""`local`: each task runs its model; `watcher`: one task runs all, the others watch it.
+
+Set by AIRFLOW__DAYLIGHT__DBT_EXECUTION. DECISIONS.md says why it is `local`.
+"""
+
+PROFILE = ProfileConfig(
+    profile_name="daylight",
+    target_name="prod",
+    profiles_yml_filepath=DBT_PROJECT / "profiles.yml",
+)
+
+# Reading analyses and exposures as tasks would fill each task's log with what is no task.
+NOT_TASKS = ["tag:nightly", "resource_type:analysis", "resource_type:exposure"]
+"""What `transform_warehouse` leaves out; the nightly tests read all of raw: verify_warehouse."""
+
+
+def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
+    """Return the project's models and tests as a group of tasks."""
+    is_watched = execution == "watcher"
+    return DbtTaskGroup(
+        group_id="warehouse",
+        project_config=ProjectConfig(
+            dbt_project_path=DBT_PROJECT,
+            manifest_path=DBT_PROJECT / "target" / "manifest.json",
+            install_dbt_deps=False,  # the project has no packages, and a worker may have no network
+            # Unit tests prove the code, not the data: `make test` runs them, not every batch.
+            env_vars={"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"},
+        ),
+        profile_config=PROFILE,
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            # What watches is told a model's tests apart from the model.
+            test_behavior=TestBehavior.AFTER_EACH if is_watched else TestBehavior.BUILD,
+            exclude=NOT_TASKS,
+            emit_datasets=False,  # nobody waits for a single model; an event costs each task 3 s
+            # A test that needs two models would otherwise run before the second one is built.
+            should_detach_multiple_parents_tests=True,
+        ),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER if is_watched else ExecutionMode.LOCAL,
+            invocation_mode=InvocationMode.DBT_RUNNER,
+        ),
+        operator_args={
+            "callback": store_run_results,
+            "interceptors": [begin_where_parsing_ended],
+            # dbt-athena repeats what Athena throttles; a wrong model or a red test stays red.
+            "retries": 0,
+            "execution_timeout": timedelta(minutes=30),
+        }
+        | operator_args,
+    )
