@@ -255,25 +255,50 @@ def _manifest_files(files_io: StoreFileIO, manifest: ManifestFile) -> tuple[Data
     if found is None:
         entries = manifest.fetch_manifest_entry(files_io, discard_deleted=True)
         found = tuple(entry.data_file for entry in entries)
-        if any(file.content != DataFileContent.DATA for file in found):
-            raise QueryError(
-                "NOT_SUPPORTED", "Iceberg tables with delete files are not supported here"
-            )
         if len(_MANIFESTS) >= 4096:
             _MANIFESTS.clear()
         _MANIFESTS[key] = found
     return found
 
 
-def data_files(
+def all_files(
     store: Store, metadata: TableMetadata, snapshot_id: int | None = None
 ) -> list[DataFile]:
-    """The data files of the current (or another) snapshot."""
+    """The data files and delete files of the current (or another) snapshot."""
     snapshot = (
         metadata.current_snapshot() if snapshot_id is None
         else metadata.snapshot_by_id(snapshot_id)
     )  # fmt: skip
     return list(_files(store, snapshot.manifest_list)) if snapshot is not None else []
+
+
+def data_files(
+    store: Store, metadata: TableMetadata, snapshot_id: int | None = None
+) -> list[DataFile]:
+    """Only the files that hold rows."""
+    return [
+        file for file in all_files(store, metadata, snapshot_id)
+        if file.content == DataFileContent.DATA
+    ]  # fmt: skip
+
+
+def position_deletes(
+    store: Store, metadata: TableMetadata, snapshot_id: int | None = None
+) -> list[DataFile]:
+    """The files that name deleted rows by file and position; other kinds are refused."""
+    found = [
+        file for file in all_files(store, metadata, snapshot_id)
+        if file.content != DataFileContent.DATA
+    ]  # fmt: skip
+    for file in found:
+        if file.content != DataFileContent.POSITION_DELETES:
+            raise QueryError("NOT_SUPPORTED", "Iceberg's equality deletes are not supported here")
+        if file.file_format.value.upper() != "PARQUET":
+            raise QueryError(
+                "NOT_SUPPORTED",
+                f"Iceberg's deletes in {file.file_format.value} are not supported here",
+            )
+    return found
 
 
 def columns_of(schema: Schema) -> list[Json]:

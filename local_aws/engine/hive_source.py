@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from local_aws.engine.constants import at_utc
 from local_aws.engine.errors import QueryError
 from local_aws.engine.footers import footer
 from local_aws.engine.formats import storage_format
@@ -20,7 +20,7 @@ from local_aws.engine.partitions import (
     injected_columns,
     partition_path,
 )
-from local_aws.engine.tables import Reader, Source, empty, glue_columns
+from local_aws.engine.tables import Reader, Rows, Source, empty, glue_columns
 from local_aws.engine.text_files import compression, read_json, read_text
 from local_aws.engine.types import BIGINT, TIMESTAMPTZ3, VARCHAR, Type, quote, quote_text
 from local_aws.glue import Catalog, Json
@@ -250,12 +250,6 @@ def as_parquet(file: File, store: Store, reader: Reader) -> File:
     return replace(file, read=blob)
 
 
-def at_utc(moment: datetime) -> str:
-    """A time with zone, as SQL of our own type."""
-    shown = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return f"struct_pack(i := TIMESTAMP '{shown}', z := 'UTC')"
-
-
 def by_file(values: list[str], kind: Type) -> str:
     """One of the constants, by the number of the file that is read."""
     return f"CAST([{', '.join(values)}] AS {kind.duck}[])[CAST(file_index AS BIGINT) + 1]"
@@ -269,3 +263,15 @@ def is_data(rest: str) -> bool:
 def partition_value(value: str, kind: Type) -> str:
     """A partition's text as SQL."""
     return "NULL" if value == DEFAULT_PARTITION else f"CAST({quote_text(value)} AS {kind.duck})"
+
+
+def partitions_table(store: Store, catalog: Catalog, table: Json) -> Rows:
+    """``"t$partitions"``: the values of each partition."""
+    columns, plain = glue_columns(table)
+    return Rows(
+        columns[plain:],
+        [
+            tuple(None if value == DEFAULT_PARTITION else value for value in partition.values)
+            for partition in find_partitions(store, catalog, table)
+        ],
+    )

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from local_aws.engine.errors import QueryError, refuse
-from local_aws.engine.hive_source import at_utc, by_file
+from local_aws.engine.constants import at_utc
+from local_aws.engine.errors import QueryError, mismatch, refuse
+from local_aws.engine.hive_source import by_file
 from local_aws.engine.predicates import alike, may_hold
 from local_aws.engine.tables import Reader, Source, empty
 from local_aws.engine.types import TIMESTAMPTZ3, VARCHAR, quote_text
 from local_aws.glue import Json
+from local_aws.objects import ObjectInfo
 from local_aws.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +50,12 @@ class IcebergSource(Source):
 
         return data_files(self.store, self.metadata, self.snapshot_id)
 
+    def deletes(self) -> list[Any]:
+        """The delete files."""
+        from local_aws.iceberg import position_deletes
+
+        return position_deletes(self.store, self.metadata, self.snapshot_id)
+
     def scan(
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
         scans: Scans,
@@ -60,6 +68,8 @@ class IcebergSource(Source):
             wanted |= {file.file_path for file in found}
         if not wanted:
             return empty(self.readable, used)
+        for delete in self.deletes():
+            reader.scanned(delete.file_size_in_bytes)
         return self.select([file for file in files if file.file_path in wanted], used)
 
     def matching(self, files: list[Any], scan: Scan) -> list[Any]:
@@ -110,11 +120,8 @@ class IcebergSource(Source):
         for file in files:
             if str(file.file_format).rsplit(".", 1)[-1].upper() != "PARQUET":
                 refuse("Iceberg data files other than Parquet are not supported here")
-            info = self.store.get(*Store.parse_uri(file.file_path))
-            if info is None:
-                raise QueryError("ICEBERG_CANNOT_OPEN_SPLIT", f"File not found: {file.file_path}")
-            paths.append(quote_text(str(info.path)))
-            infos.append(info)
+            infos.append(self._info(file))
+            paths.append(quote_text(str(infos[-1].path)))
         wanted = sorted(used | {0} if max(used, default=-1) >= len(self.columns) else used) or [0]
         entries, items = [], []
         for i in wanted:
@@ -132,20 +139,37 @@ class IcebergSource(Source):
                 f"type: {quote_text(read_type(kind))}, default_value: NULL}}"
             )
             items.append(f"{from_file(f'f{i}', kind)} AS c{i}")
+        items += [extra] if extra else []
+        deletes = [quote_text(str(self._info(file).path)) for file in self.deletes()]
         options = "hive_partitioning=false"
-        if extra:
-            items.append(extra)
+        if extra or deletes:
             options += ", file_row_number=true"
-        return (
+        sql = (
             f"SELECT {', '.join(items)} FROM read_parquet([{', '.join(paths)}], "
             f"schema=MAP {{{', '.join(entries)}}}, {options})"
         )
+        if not deletes:
+            return sql
+        own = by_file([quote_text(info.uri) for info in infos], VARCHAR)
+        return (
+            f"{sql} ANTI JOIN (SELECT file_path AS p_, pos AS n_ FROM "
+            f"read_parquet([{', '.join(deletes)}])) AS d_ "
+            f"ON {own} = d_.p_ AND file_row_number = d_.n_"
+        )
+
+    def _info(self, file: Any) -> ObjectInfo:
+        info = self.store.get(*Store.parse_uri(file.file_path))
+        if info is None:
+            raise QueryError("ICEBERG_CANNOT_OPEN_SPLIT", f"File not found: {file.file_path}")
+        return info
 
     def at_version(self, kind: str, version: tree.Expr, compiler: Compiler) -> Source:
-        """FOR VERSION AS OF a snapshot id, FOR TIMESTAMP AS OF a literal time."""
+        """FOR VERSION AS OF a snapshot id, FOR TIMESTAMP AS OF a time that is constant."""
         from local_aws.engine.scope import Scope
 
         value = compiler.expr(version, Scope([]))
+        if value.type.name == "unknown":
+            raise QueryError("INVALID_ARGUMENTS", "Pointer value cannot be NULL", version.at)
         if kind == "version":
             if not isinstance(value.literal, int):
                 refuse("FOR VERSION AS OF needs a snapshot id here", version.at)
@@ -157,14 +181,22 @@ class IcebergSource(Source):
                     version.at,
                 )
             return IcebergSource(self.store, self.table, wanted)
-        if not isinstance(value.literal, str):
-            refuse("FOR TIMESTAMP AS OF needs a literal timestamp here", version.at)
-        moment = datetime.fromisoformat(value.literal).replace(tzinfo=UTC).timestamp() * 1000
+        if value.type.name not in ("timestamptz", "timestamp", "date"):
+            mismatch(
+                f"Type {value.type} invalid. Temporal pointer for timestamp must be a timestamp",
+                version.at,
+            )
+        instant = value.sql if value.type.name != "timestamptz" else f"({value.sql}).i"
+        ((moment,),) = compiler.evaluate(f"SELECT epoch_ms(CAST({instant} AS TIMESTAMP))")
+        if moment is None:
+            raise QueryError("INVALID_ARGUMENTS", "Pointer value cannot be NULL", version.at)
         before = [e for e in self.metadata.snapshot_log if e.timestamp_ms <= moment]
         if not before:
             raise QueryError(
                 "INVALID_ARGUMENTS",
-                f"No version history table at or before {value.literal}",
+                "No version history table "
+                f"{self.table['DatabaseName']}.{self.table['Name']} at or before "
+                f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
                 version.at,
             )
         return IcebergSource(self.store, self.table, before[-1].snapshot_id)

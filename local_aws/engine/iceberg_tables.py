@@ -221,11 +221,12 @@ class IcebergTables:
     def _optimize(self, glue: Json) -> None:
         source = IcebergSource(self.store, glue)
         files = source.files()
-        if len(files) < 2:
+        deletes = source.deletes()
+        if len(files) < 2 and not deletes:
             return
         select = source.select(files, set(range(len(source.columns))))
         new = write_files(self.run, self.store, select, source.metadata)
-        if len(new) >= len(files):
+        if len(new) >= len(files) and not deletes:
             for file in new:
                 file.path.unlink(missing_ok=True)
             return

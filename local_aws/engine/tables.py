@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local_aws.engine.constants import constant_sql
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.types import Type, parse_type
 from local_aws.glue import Catalog, Json
@@ -109,19 +110,12 @@ class Rows(Source):
         listed = ", ".join(
             "("
             + ", ".join(
-                f"CAST({_literal(cell)} AS {kind.duck})"
-                for cell, (_, kind) in zip(row, self.columns, strict=True)
+                constant_sql(cell, kind) for cell, (_, kind) in zip(row, self.columns, strict=True)
             )
             + ")"
             for row in self.rows
         )
         return f"SELECT {names} FROM (VALUES {listed}) AS t_({names})"
-
-
-def _literal(cell: Any) -> str:
-    if cell is None:
-        return "NULL"
-    return str(cell) if isinstance(cell, int) else "'" + str(cell).replace("'", "''") + "'"
 
 
 def empty(columns: list[tuple[str, Type]], used: set[int]) -> str:
@@ -209,15 +203,33 @@ class Resolver:
 
             source = information_schema(self.catalog, name, at)
             return Resolved(CATALOG, database, name, source, None, {})
+        if "$" in name:
+            return Resolved(CATALOG, database, name, self._metadata(database, name, at), None, {})
         table = self.table(database, name, at)
         if table.get("TableType") == "VIRTUAL_VIEW":
             return Resolved(CATALOG, database, name, None, decode_view(table), table)
         return Resolved(CATALOG, database, name, self.source(table), None, table)
 
+    def _metadata(self, database: str, name: str, at: int | None) -> Source:
+        """What ``"t$snapshots"`` and its like say of a table."""
+        base, _, kind = name.rpartition("$")
+        glue = self.catalog.get_table(database, base)
+        source: Source | None = None
+        if glue is not None and is_iceberg(glue):
+            from local_aws.engine.iceberg_metadata import metadata_table
+
+            source = metadata_table(self.store, glue, kind)
+        elif glue is not None and kind == "partitions" and glue.get("PartitionKeys"):
+            from local_aws.engine.hive_source import partitions_table
+
+            source = partitions_table(self.store, self.catalog, glue)
+        if source is None:
+            self.table(database, name, at)  # says that it does not exist
+            refuse(f"Metadata table {name} is not supported here", at)
+        return source
+
     def table(self, database: str, name: str, at: int | None) -> Json:
         """The Glue table, or the error that Athena gives."""
-        if "$" in name:
-            refuse(f"Metadata table {name} is not supported here", at)
         table = self.catalog.get_table(database, name)
         if table is not None:
             return table
