@@ -16,7 +16,9 @@ from dashboard import (
     costs_page,
     days_page,
     index_page,
+    lineage,
     metrics_page,
+    runs_page,
     usage_page,
     warehouse,
 )
@@ -96,6 +98,7 @@ def write(
         "days.html": days_page.render(numbers, zone, source_zone),
         "answers.html": answers_page.render(answers),
         "costs.html": costs_page.render(numbers, answers),
+        "runs.html": runs_page.render(lineage.read(lake), numbers.runs, settings.raw_database),
         "index.html": index_page.render(
             summary,
             validations,

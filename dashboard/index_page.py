@@ -83,6 +83,7 @@ def _cards(airflow_url: str | None) -> list[str]:
         ("days.html", "Days", "Which days are final, what is missing, what was restated"),
         ("answers.html", "Answers", "Twenty questions that people ask, each with its query"),
         ("costs.html", "Costs", "Bytes and seconds per model, from Athena's own history"),
+        ("runs.html", "Runs", "Each task: how long it waited and worked, what it feeds"),
         ("data_docs/index.html", "Data docs", "What each check found, and why it is there"),
         ("dbt_docs/index.html", "dbt docs", "Every table: its grain, columns and lineage"),
     ]

@@ -14,6 +14,7 @@ PAGES = {
     "days.html": "Days",
     "answers.html": "Answers",
     "costs.html": "Costs",
+    "runs.html": "Runs",
     "data_docs/index.html": "Data docs",
     "dbt_docs/index.html": "dbt docs",
 }

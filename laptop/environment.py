@@ -92,6 +92,12 @@ class Laptop:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            # What ran and what it read, for the site; build_site shortens the file.
+            "AIRFLOW__OPENLINEAGE__NAMESPACE": "daylight",
+            "AIRFLOW__OPENLINEAGE__DISABLE_SOURCE_CODE": "True",
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "file", "log_file_path": str(home / "openlineage"), "append": True}
+            ),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
             "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),

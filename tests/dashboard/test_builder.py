@@ -24,6 +24,7 @@ PAGES = {
     "site/days.html",
     "site/answers.html",
     "site/costs.html",
+    "site/runs.html",
     "site/style.css",
     "site/summary.json",
     "site/data_docs/index.html",

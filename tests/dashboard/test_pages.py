@@ -288,6 +288,7 @@ def test_index_links_its_parts_and_says_when_it_was_built_in_local_time():
 
     assert links == [
         *("metrics.html", "usage.html", "days.html", "answers.html", "costs.html"),
+        "runs.html",
         "data_docs/index.html",
         "dbt_docs/index.html",
         "http://127.0.0.1:8080",
