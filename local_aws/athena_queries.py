@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 import time
 import uuid
@@ -178,6 +179,8 @@ class Queries:
             reason = f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}"
             end = ("FAILED", reason, (1, 200))
         run.close()
+        if len(end) > 1:
+            end = (end[0], self._as_objects(end[1]), *end[2:])
         # Whoever sees the end sees all of it, and it is on disk and in the log.
         done = {**body, "Statistics": _statistics(body, run, began)}
         _end(done, *end)
@@ -186,6 +189,12 @@ class Queries:
         live.body = done
         live.finished.set()
         live.run = None
+
+    def _as_objects(self, reason: str) -> str:
+        """Objects by their addresses, where DuckDB and PyArrow name files of ours."""
+        root = re.escape(str(self._store.root))
+        reason = re.sub(rf"{root}/objects/([^\n'\"]+?)~[0-9a-f]{{16}}", r"s3://\1", reason)
+        return reason.replace(f"{self._store.root}/", "")
 
     def _log(self, body: Json, run: Run) -> None:
         status, statistics = body["Status"], body["Statistics"]

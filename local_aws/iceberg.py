@@ -6,9 +6,10 @@ one that was read, so of many who commit at once one wins and the others hear of
 
 from __future__ import annotations
 
+import contextlib
 import io
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +71,7 @@ class _Input(InputFile):  # type: ignore[misc]
     def _path(self) -> Path:
         info = self._files.store.get(*Store.parse_uri(self.location))
         if info is None:
-            raise FileNotFoundError(self.location)
+            raise _missing(self.location)
         return info.path
 
     def __len__(self) -> int:
@@ -224,8 +225,27 @@ def metadata_of(store: Store, glue: Json) -> TableMetadata:
         )
     info = store.get(*Store.parse_uri(location))
     if info is None:
-        raise QueryError("ICEBERG_INVALID_METADATA", f"Metadata not found: {location}")
-    return _parse(info.path)
+        raise _missing(location)
+    with _legible(location):
+        return _parse(info.path)
+
+
+def _missing(location: str) -> QueryError:
+    return QueryError("ICEBERG_INVALID_METADATA", f"Metadata not found: {location}")
+
+
+@contextlib.contextmanager
+def _legible(location: str) -> Iterator[None]:
+    """Name the file whatever pyiceberg says of it: its readers fail in many ways."""
+    try:
+        yield
+    except QueryError:
+        raise
+    except Exception as error:
+        raise QueryError(
+            "ICEBERG_INVALID_METADATA",
+            f"Metadata cannot be read: {location} ({type(error).__name__})",
+        ) from error
 
 
 @lru_cache(maxsize=256)
@@ -238,11 +258,9 @@ def _files(store: Store, manifest_list: str) -> tuple[DataFile, ...]:
     from pyiceberg.manifest import read_manifest_list
 
     files_io = StoreFileIO(store)
-    return tuple(
-        file
-        for manifest in read_manifest_list(files_io.new_input(manifest_list))
-        for file in _manifest_files(files_io, manifest)
-    )
+    with _legible(manifest_list):
+        manifests = list(read_manifest_list(files_io.new_input(manifest_list)))
+    return tuple(file for manifest in manifests for file in _manifest_files(files_io, manifest))
 
 
 _MANIFESTS: dict[tuple[Store, str], tuple[DataFile, ...]] = {}
@@ -253,8 +271,9 @@ def _manifest_files(files_io: StoreFileIO, manifest: ManifestFile) -> tuple[Data
     key = (files_io.store, manifest.manifest_path)
     found = _MANIFESTS.get(key)
     if found is None:
-        entries = manifest.fetch_manifest_entry(files_io, discard_deleted=True)
-        found = tuple(entry.data_file for entry in entries)
+        with _legible(manifest.manifest_path):
+            entries = manifest.fetch_manifest_entry(files_io, discard_deleted=True)
+            found = tuple(entry.data_file for entry in entries)
         if len(_MANIFESTS) >= 4096:
             _MANIFESTS.clear()
         _MANIFESTS[key] = found

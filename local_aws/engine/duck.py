@@ -194,6 +194,10 @@ def _translate(error: duckdb.Error) -> Exception:
 
 
 _PATTERNS = (
+    (r"No magic bytes|too small to be a Parquet", "HIVE_CANNOT_OPEN_SPLIT", None),
+    (r"don't know what type|TProtocolException|[Dd]ecompress|ZSTD", "HIVE_CURSOR_ERROR",
+     "A Parquet file of this query is damaged"),
+    (r"JSON transform error", "HIVE_BAD_DATA", None),
     (r"[Dd]ivision by zero", "DIVISION_BY_ZERO", "Division by zero"),
     (r"GROUP BY clause", "EXPRESSION_NOT_AGGREGATE",
      "An output expression must be an aggregate expression or appear in GROUP BY clause"),

@@ -1,14 +1,11 @@
-import random
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from .conftest import ROOT
 
@@ -119,67 +116,6 @@ def test_everything_is_there_after_a_restart(start_server):
 
     assert again.client("s3").get_object(Bucket="lake", Key="k")["Body"].read() == b"x"
     assert again.client("glue").get_table(DatabaseName="d", Name="t")["Table"]["VersionId"] == "0"
-
-
-def test_sigkill_under_load_loses_nothing_acknowledged_and_tears_nothing(start_server):
-    dice = random.Random(7)
-    server = start_server()
-    server.client("s3").create_bucket(Bucket="lake")
-    server.client("glue").create_database(DatabaseInput={"Name": "d"})
-    server.client("glue").create_table(DatabaseName="d", TableInput={"Name": "t"})
-    versions: dict[str, int] = {}
-    """The last acknowledged version of each object; one more may have arrived unacknowledged."""
-    acknowledged_updates = 0
-
-    for _ in range(8):
-        s3, glue = server.client("s3"), server.client("glue")
-
-        def write(who: int, s3=s3) -> None:
-            key = f"dt=2026-01-0{who}/object"
-            try:
-                while True:
-                    version = versions.get(key, 0) + 1
-                    body = f"{version}:".encode() + bytes([version % 256]) * 200_000
-                    s3.put_object(Bucket="lake", Key=key, Body=body)
-                    versions[key] = version
-            except (BotoCoreError, ClientError):
-                pass
-
-        def update(glue=glue) -> None:
-            nonlocal acknowledged_updates
-            try:
-                while True:
-                    glue.update_table(DatabaseName="d", TableInput={"Name": "t"})
-                    acknowledged_updates += 1
-            except (BotoCoreError, ClientError):
-                pass
-
-        threads = [threading.Thread(target=write, args=(who,)) for who in range(1, 5)]
-        threads.append(threading.Thread(target=update))
-        for thread in threads:
-            thread.start()
-        time.sleep(dice.uniform(0.1, 0.5))
-        server.stop(signal.SIGKILL)
-        for thread in threads:
-            thread.join()
-        server = start_server()
-
-        s3, glue = server.client("s3"), server.client("glue")
-        for key, acknowledged in versions.items():
-            body = s3.get_object(Bucket="lake", Key=key)["Body"].read()
-            number, _, rest = body.partition(b":")
-            assert int(number) in (acknowledged, acknowledged + 1)
-            assert rest == bytes([int(number) % 256]) * 200_000
-            versions[key] = int(number)
-        table = glue.get_table(DatabaseName="d", Name="t")["Table"]
-        assert int(table["VersionId"]) >= acknowledged_updates
-        acknowledged_updates = int(table["VersionId"])
-        files = [path for path in (server.data / "objects").rglob("*") if path.is_file()]
-        # Of an object that never was acknowledged the first version may have arrived, too.
-        assert len(files) == s3.list_objects_v2(Bucket="lake")["KeyCount"]
-
-    assert len(versions) == 4
-    assert sum(versions.values()) > 8
 
 
 def test_sts_names_the_account(shared_server):
