@@ -19,7 +19,6 @@ from local_aws.engine.pushdown import INLINE
 from local_aws.engine.recursion import (
     DEPTH,
     LIMIT_MESSAGE,
-    check_texts,
     recursion_of,
     type_mismatch,
 )
@@ -92,7 +91,6 @@ class QueryCompiler(SelectCompiler):
         much."""
         base = self._body(union.left, parent)
         columns = rename(base.columns, node.columns, node.name, node.at)
-        check_texts(node, union)
         names = [self.next_name("w")]
         heads = [f"{names[0]} AS {INLINE}({base.sql})"]
         for _ in range(DEPTH + 1):

@@ -103,7 +103,7 @@ class RelationCompiler(ExpressionCompiler):
             source = source.at_version(node.version_kind or "", node.version, self)
         self.names += 1
         number = self.names
-        use = TableUse(source, f"r{number}")
+        use = TableUse(source, f"r{number}", ":".join(qualifier))
         self.tables[number] = use
         fields = []
         for i, (name, kind) in enumerate(source.readable):

@@ -36,6 +36,9 @@ class TableUse:
 
     source: Source
     alias: str
+    name: str = ""
+    """``catalog:database:table``."""
+
     used: set[int] = field(default_factory=set)
     constraints: list[str] = field(default_factory=list)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from local_aws.engine.compiler import Rel, TableUse
 from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.explain import plan_lines
 from local_aws.engine.formats import constant
 from local_aws.engine.hive_tables import HiveTables
 from local_aws.engine.pushdown import UNPLANNED
@@ -60,9 +62,18 @@ def execute(statement: st.Statement, context: Context) -> Outcome:
 class _Execution:
     def __init__(self, context: Context) -> None:
         self.c = context
+        self.scanned: dict[int, int] = {}
+        """Bytes that each reference to a table reads."""
+
         self.ddl = Ddl(context.store, context.catalog, context.database)
 
     def run(self, node: st.Statement) -> Outcome:
+        if node.parameters != len(self.c.parameters):
+            raise QueryError(
+                "INVALID_PARAMETER_USAGE",
+                f"Incorrect number of parameters: expected {node.parameters} but found "
+                f"{len(self.c.parameters)}", 0,
+            )  # fmt: skip
         try:
             return self._run(node)
         except GlueError as error:
@@ -117,9 +128,12 @@ class _Execution:
         pushed = run.planner.plan(sql, compiler.tables)
 
         def scan(number: int, use: TableUse) -> str:
-            return use.source.scan(
+            before = run.bytes_scanned
+            found = use.source.scan(
                 use.used, use.constraints, use.alias, run, pushed.get(number, UNPLANNED)
             )
+            self.scanned[number] = run.bytes_scanned - before
+            return found
 
         return compiler.finish(sql, scan)
 
@@ -144,13 +158,52 @@ class _Execution:
 
     def _explain(self, node: st.Explain) -> Outcome:
         inner = node.statement
-        if not isinstance(inner, st.Select):
-            refuse("EXPLAIN of other than a query is not supported here")
-        compiler = self.compiler()
-        compiler.query(inner.query)
-        line = f"Valid; reads {len(compiler.tables)} tables. Athena's own plan is not made here."
-        rows: list[Row] = [[line]]
+        kind, format_ = node.options.get("TYPE", "DISTRIBUTED"), node.options.get("FORMAT", "TEXT")
+        if kind == "VALIDATE":
+            self._plan_of(inner, node.at)
+            valid: list[Row] = [["true"]]
+            return Outcome([column_info("Valid", Type("boolean"))], iter(valid))
+        if kind == "IO" or format_ != "TEXT":
+            refuse(f"EXPLAIN (TYPE {kind}, FORMAT {format_}) is not supported here", node.at)
+        lines = self._analyze(inner, node.at) if node.analyze else self._plan_of(inner, node.at)
+        if kind == "DISTRIBUTED":
+            lines = ["Fragment 0 [SINGLE]", *(f"    {line}" for line in lines)]
+        rows: list[Row] = [[line] for line in lines]
         return Outcome([column_info("Query Plan", Type("varchar"))], iter(rows))
+
+    def _plan_of(self, node: st.Statement, at: int) -> list[str]:
+        """The plan of a statement that is checked, but not run."""
+        if not isinstance(node, st.Select | st.CreateTableAs | st.Insert | st.Unload):
+            refuse(f"EXPLAIN of {node.subkind.replace('_', ' ')} is not supported here", at)
+        compiler = self.compiler()
+        rel = compiler.query(node.query)
+        if isinstance(node, st.Insert):
+            resolver = Resolver(self.c.store, self.c.catalog, self.c.database)
+            name = resolver.qualify(node.table.parts, node.table.at)
+            columns = resolver.source(resolver.table(*name, node.table.at)).columns
+            hive = HiveTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
+            hive.aligned(node, columns, compiler, rel, "")
+        elif isinstance(node, st.CreateTableAs):
+            self.target(node.table, node.at)
+            check_columns(rel.columns, node.columns)
+        lines = plan_lines(self.c.run, rel, compiler.tables)
+        if isinstance(node, st.Select):
+            return lines
+        return ["TableWriter[]", *(("└─ " if i == 0 else "   ") + t for i, t in enumerate(lines))]
+
+    def _analyze(self, node: st.Statement, at: int) -> list[str]:
+        """Run a query and say what it took."""
+        if not isinstance(node, st.Select):
+            refuse("EXPLAIN ANALYZE of other than a query is not supported here", at)
+        began = time.monotonic()
+        compiler, rel, sql = self.query(node.query)
+        with translated():
+            count = sum(b.num_rows for b in self.c.run.execute(sql).to_arrow_reader(10_000))
+        taken = round((time.monotonic() - began) * 1000)
+        return [
+            f"Elapsed: {taken}ms, Output: {count} rows, Input: {self.c.run.bytes_scanned}B",
+            *plan_lines(self.c.run, rel, compiler.tables, self.scanned),
+        ]
 
     # ------------------------------------------------------------------ CTAS, views, INSERT
 

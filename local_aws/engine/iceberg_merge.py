@@ -135,7 +135,7 @@ class _Merge:
                 files = self._with_keys(files, part, scope, copies)
         if static:
             plan = f"SELECT r0.c0 FROM (\x000\x00) AS r0 WHERE {' AND '.join(static)}"
-            use = TableUse(self.target, "r0", {0})
+            use = TableUse(self.target, "r0", used={0})
             scans = self.c.run.planner.plan(plan, {0: use}).get(0, UNPLANNED)
             files = self.target.matching(files, scans[0]) if scans else []
         return files

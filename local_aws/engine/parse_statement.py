@@ -39,6 +39,7 @@ class StatementParser(QueryParser):
             if self.token.kind == "op" and self.token.text == ";":
                 syntax("Only one sql statement is allowed", self.token.at)
             self.unexpected("<EOF>")
+        found.parameters = self.parameters
         return found
 
     def _statement(self) -> st.Statement:
@@ -221,7 +222,9 @@ class StatementParser(QueryParser):
         name = self.identifier()
         self.expect("FROM")
         start = self.token.at
-        self._statement()
+        inner = self._statement()
+        if isinstance(inner, st.Prepare | st.Execute | st.Deallocate):
+            refuse(f"Invalid statement type for prepared statement: {inner.subkind}", start)
         return st.Prepare("UTILITY", "PREPARE", name, self.source[start : self.token.at].strip())
 
     def _execute(self) -> st.Statement:

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,17 +96,31 @@ class Planner:
             self._database = None
             self._tables.clear()
 
-    def _plan(self, sql: str, marked: dict[int, TableUse]) -> dict[int, Scans]:
+    def explained(
+        self, sql: str, tables: Mapping[int, TableUse]
+    ) -> tuple[list[Json], dict[str, int]]:
+        """The logical plan over empty tables, and the reference that each of those stands for."""
         connection = self._connect()
+        sql, names = self._over_empty(connection, sql, tables)
+        rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
+        return json.loads(dict(rows)["logical_opt"]), names
+
+    def _over_empty(
+        self, connection: Any, sql: str, tables: Mapping[int, TableUse]
+    ) -> tuple[str, dict[str, int]]:
         names: dict[str, int] = {}
         seen: Counter[tuple[str, ...]] = Counter()
-        for number, use in marked.items():
+        for number, use in tables.items():
             kinds = tuple(kind.duck for _, kind in use.source.readable)
             name = self._table(connection, kinds, seen[kinds])
             seen[kinds] += 1
             names[name] = number
             sql = sql.replace(f"\x00{number}\x00", f"SELECT * FROM {name}")
-        sql = sql.replace(INLINE, "NOT MATERIALIZED ")
+        return sql.replace(INLINE, "NOT MATERIALIZED "), names
+
+    def _plan(self, sql: str, marked: dict[int, TableUse]) -> dict[int, Scans]:
+        connection = self._connect()
+        sql, names = self._over_empty(connection, sql, marked)
         rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
         plans = {kind: json.loads(text) for kind, text in rows}
         found = list(_scans(plans["logical_opt"]))
@@ -179,6 +193,11 @@ def _scans(plan: list[Json]) -> Iterator[tuple[Json, list[str]]]:
 def _listed(value: str | list[str] | None) -> list[str]:
     listed = [value] if isinstance(value, str) else value or []
     return [text.removeprefix("optional: ") for text in listed if text]
+
+
+def filters_of(scan: Json) -> list[str]:
+    """The filters that stand on a scan itself."""
+    return _listed(scan["extra_info"].get("Filters"))
 
 
 def _name(scan: Json) -> str:

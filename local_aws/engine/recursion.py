@@ -51,43 +51,12 @@ def recursion_of(node: tree.CommonTable) -> tree.SetOperation | None:
     return union
 
 
-def check_texts(node: tree.CommonTable, union: tree.SetOperation) -> None:
-    """A literal's type has its length, so the step cannot make a column longer that the base
-    gives as a literal."""
-    bases, steps = _items(union.left), _items(union.right)
-    if len(bases) != len(steps):
-        return
-    for i, (base, step) in enumerate(zip(bases, steps, strict=True)):
-        if not isinstance(base, tree.Literal) or base.kind != "string":
-            continue
-        size = len(base.value)
-        if isinstance(step, tree.Literal) and len(step.value) <= size:
-            continue
-        if isinstance(step, tree.Ident | tree.Deref) and step.name == node.columns[i]:
-            continue
-        what = "varchar"
-        if isinstance(step, tree.Literal) and step.kind == "string":
-            what = f"varchar({len(step.value)})"
-        type_mismatch(what, f"varchar({size})", i, step.at)
-
-
 def type_mismatch(step: str, base: str, number: int, at: int) -> NoReturn:
     """The step's column does not fit the base's."""
     mismatch(
         f"recursion step relation output type ({step}) is not coercible to recursion base relation "
         f"output type ({base}) at column {number + 1}", at,
     )  # fmt: skip
-
-
-def _items(body: tree.QueryBody) -> list[tree.Expr]:
-    while isinstance(body, tree.Nested):
-        body = body.query.body
-    if isinstance(body, tree.Select):
-        return [item.expr for item in body.items]
-    if isinstance(body, tree.Values) and len(body.rows) == 1:
-        row = body.rows[0]
-        return row.items if isinstance(row, tree.RowLiteral) else [row]
-    return []
 
 
 def _wrong(text: str, node: tree.Node) -> NoReturn:

@@ -13,6 +13,8 @@ class Statement:
 
     kind: str
     subkind: str
+    parameters: int = field(default=0, init=False)
+    """How many ``?`` it has."""
 
 
 @dataclass(slots=True, eq=False)
