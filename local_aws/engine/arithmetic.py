@@ -44,8 +44,6 @@ def combine(op: str, left: Value, right: Value, at: int) -> Value:
             return _decimals(op, left, right)
         x, y = coerce(left, kind).sql, coerce(right, kind).sql
         symbol = "//" if op == "/" and kind.is_integer else op
-        if op == "%" and not kind.is_integer:
-            return Value(f"fmod({x}, {y})", kind)
         return Value(f"({x} {symbol} {y})", kind)
     found = _times(op, left, right, at)
     if found is None:

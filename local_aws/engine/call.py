@@ -11,7 +11,16 @@ from local_aws.engine.json_path import json_path
 from local_aws.engine.scope import Field, Scope, Value
 from local_aws.engine.signatures import Bindings, Overload, Pattern, bind, is_exact, resolve
 from local_aws.engine.special import SPECIAL
-from local_aws.engine.types import BOOLEAN, UNKNOWN, VARCHAR, Type, array, coerces, common
+from local_aws.engine.types import (
+    BOOLEAN,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    array,
+    coerces,
+    common,
+    quote_text,
+)
 
 
 class Argument:
@@ -30,6 +39,10 @@ class Argument:
             if "r" in self.value.sql and "." in self.value.sql.split("CAST", 1)[0]:
                 refuse("This argument must be a constant here")
             return self.value.sql
+        if form == "entries":
+            first, second = self.value.type.of[0].struct_names
+            pair = f"struct_pack(k := y_[{quote_text(first)}], v := y_[{quote_text(second)}])"
+            return f"list_transform({self.value.sql}, lambda y_: {pair})"
         if form == "text":
             return convert(self.value.sql, self.value.type, array(VARCHAR), safe=False)
         return self.forms[form]
@@ -56,6 +69,10 @@ class CallCompiler(Compiler):
             if node.name != "count":
                 mismatch(f"Unexpected parameters (*) for function {node.name}", node.at)
             return Value(f"count(*){self.tail(node, scope)}", Type("bigint"))
+        if node.filter is not None and node.window is not None:
+            raise QueryError(
+                "NOT_SUPPORTED", "FILTER is not yet supported for window functions", node.at
+            )
         if kind == "window" and node.window is None:
             raise QueryError(
                 "EXPRESSION_NOT_AGGREGATE",
@@ -65,6 +82,8 @@ class CallCompiler(Compiler):
         self._plain_only(node, kind != "scalar")
         overload, values, bindings, lambdas = self._choose(node, overloads, scope)
         result = resolve(overload.result, _first(overload, values), bindings) or UNKNOWN
+        if overload.keeps_length:
+            result = _as_long_as(result, values[0].type)
         args = [Argument(v, lambdas.get(i, {})) for i, v in enumerate(values)]
         extra = {}
         if kind != "scalar":
@@ -83,6 +102,7 @@ class CallCompiler(Compiler):
                 refuse(f"IGNORE NULLS in {node.name} is not supported here", node.at)
         kinds = {name: t.duck for name, t in bindings.items() if t.name != "function"}
         listed = ", ".join(v.sql for v in values)
+        extra["args_null"] = ", ".join(f"({v.sql}) IS NULL" for v in values)
         sql = overload.template.format(*args, args=listed, **extra, **kinds)
         if node.name == "from_iso8601_timestamp":
             return Value(sql, result, wall=f"local_iso_wall({values[0].sql})")
@@ -133,7 +153,9 @@ class CallCompiler(Compiler):
             wanted = resolve(param, value.type, bindings) or value.type
             if not coerces(value.type, wanted):
                 raise self._unexpected(node, overloads, given)
-            values.append(coerce(value, wanted))
+            # Text keeps its declared length, on which that of the result may depend.
+            as_it_is = wanted == VARCHAR and value.type.name == "varchar"
+            values.append(value if as_it_is else coerce(value, wanted))
         return overload, values, bindings, lambdas
 
     def _unexpected(
@@ -278,6 +300,12 @@ class CallCompiler(Compiler):
         if value.literal is not None or value.is_null:
             sql = f"({sql} IS NULL)"  # a bare constant would be taken for an ordinal
         return f"{sql} {way} NULLS {nulls}"
+
+
+def _as_long_as(kind: Type, first: Type) -> Type:
+    """``varchar`` or ``array(varchar)`` with the length of the first argument."""
+    text = Type("varchar", first.numbers if first.name == "varchar" else ())
+    return array(text) if kind.name == "array" else text
 
 
 def _params(overload: Overload, count: int) -> list[Pattern]:

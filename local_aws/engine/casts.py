@@ -67,7 +67,7 @@ def _castable(a: Type, b: Type) -> bool:
     if a.name in _TEXT:
         return b.name in _FROM_TEXT and b.name != "varbinary"
     if b.name in _TEXT:
-        return a.name in _TO_TEXT and a.name != "interval_day_to_second"
+        return a.name in _TO_TEXT
     if a.is_number or a.name == "boolean":
         return b.is_number or b.name == "boolean" or (a.name == "json")
     if a.name == "json":
@@ -96,10 +96,11 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     if a.name in _TEXT:
         return _from_text(sql, b, safe=safe)
     if b.name in _TEXT:
-        text = _to_text(sql, a)
-        return f"substr({text}, 1, {b.numbers[0]})" if b.numbers else text
+        text = _to_text(sql, a, safe=safe)
+        return f"local_fits_cast({text}, {b.numbers[0]}, {str(safe).lower()})" if b.numbers else text
     if b.name == "json":
-        return f"to_json({_json_ready(sql, a)})"
+        made = f"to_json({_json_ready(sql, a)})"
+        return f"CAST(py_json_sorted(CAST({made} AS VARCHAR)) AS JSON)" if _has_map(a) else made
     if a.name == "json":
         return f"{cast}({sql} AS {b.duck})"
     if b.name == "timestamp":
@@ -107,6 +108,11 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
         return _rounded(moment, a, b)
     if b.name == "boolean":
         return f"({sql} <> 0)"
+    if a.name in ("real", "double") and b.name == "decimal":
+        # By way of the shortest text: 1.005 is a little less than that in binary.
+        return f"{cast}(CAST({sql} AS VARCHAR) AS {b.duck})"
+    if a.name == "double" and b.name == "real":
+        return f"local_to_real({sql})"
     if a.name in ("real", "double") and b.is_integer:
         return f"{cast}(local_round({sql}) AS {b.duck})"
     if a.name == "boolean" and b.name == "decimal":
@@ -224,15 +230,19 @@ def _from_text(sql: str, b: Type, *, safe: bool) -> str:
     return f"{'TRY_CAST' if safe else 'CAST'}({checked} AS {b.duck})"
 
 
-def _to_text(sql: str, a: Type) -> str:
+def _to_text(sql: str, a: Type, *, safe: bool = False) -> str:
     if a.name in _TEXT:
         return sql
     if a.name == "timestamp":
         return timestamp_text(sql, a)
     if a.name in ("double", "real"):
-        return f"local_double_text(CAST({sql} AS {'DOUBLE' if a == DOUBLE else 'FLOAT'}))"
+        if a != DOUBLE:
+            return f"py_real_text(CAST({sql} AS FLOAT))"
+        return f"local_double_text(CAST({sql} AS DOUBLE))"
     if a.name == "json":
-        return f"local_json_scalar({sql})"
+        return f"local_json_scalar({sql}, {str(safe).lower()})"
+    if a.name == "interval_day_to_second":
+        return f"local_interval_text({sql})"
     return f"CAST({sql} AS VARCHAR)"
 
 
@@ -244,6 +254,10 @@ def timestamp_text(sql: str, a: Type) -> str:
     if digits >= 6:
         return f"strftime({sql}, '%Y-%m-%d %H:%M:%S.%f')"
     return f"left(strftime({sql}, '%Y-%m-%d %H:%M:%S.%f'), -{6 - digits})"
+
+
+def _has_map(kind: Type) -> bool:
+    return kind.name == "map" or any(_has_map(inner) for inner in kind.of)
 
 
 def _json_ready(sql: str, a: Type) -> str:

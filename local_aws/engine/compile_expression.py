@@ -8,7 +8,7 @@ from collections.abc import Callable
 from local_aws.engine import arithmetic, tree
 from local_aws.engine.casts import coerce, explicit
 from local_aws.engine.compile_literal import LiteralCompiler
-from local_aws.engine.equality import equality
+from local_aws.engine.equality import compared, equality
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.macros import family
 from local_aws.engine.scope import Scope, Value
@@ -128,7 +128,7 @@ class ExpressionCompiler(LiteralCompiler):
         if isinstance(node.operand, tree.Literal) and node.operand.kind == "integer":
             sign = "-" if node.op == "-" else ""
             number = int(sign + node.operand.value)
-            kind = INTEGER if -(2**31) < number < 2**31 else BIGINT
+            kind = INTEGER if -(2**31) <= number < 2**31 else BIGINT
             if number < -(2**63):
                 raise QueryError("SYNTAX_ERROR", f"Invalid numeric literal: {number}", node.at)
             return Value(f"CAST({number} AS {kind.duck})", kind, number)
@@ -159,6 +159,8 @@ class ExpressionCompiler(LiteralCompiler):
         if kind.of and op in ("=", "<>"):
             same = equality(a, b, kind)
             return Value(same if op == "=" else f"(NOT {same})", BOOLEAN)
+        if kind.name in ("real", "double"):
+            return Value(compared(op, a, b), BOOLEAN)
         return Value(f"({a} {op} {b})", BOOLEAN)
 
     def comparable(self, value: Value) -> str:
@@ -166,7 +168,7 @@ class ExpressionCompiler(LiteralCompiler):
         if value.type.name == "timestamptz":
             return f"({value.sql}).i"
         if value.type.name == "json":
-            refuse("Comparing JSON values is not supported here")
+            return f"CAST({value.sql} AS VARCHAR)"
         if value.type.name == "unknown":
             return "CAST(NULL AS INTEGER)"
         return value.sql
@@ -178,6 +180,8 @@ class ExpressionCompiler(LiteralCompiler):
         if kind is None or not kind.is_orderable:
             mismatch(f"Cannot check if {x.type} is BETWEEN {low.type} and {high.type}", node.at)
         a, b, c = (self.comparable(coerce(v, kind)) for v in (x, low, high))
+        if kind.name in ("real", "double"):
+            return Value(f"({compared('>=', a, b)} AND {compared('<=', a, c)})", BOOLEAN)
         return Value(f"({a} BETWEEN {b} AND {c})", BOOLEAN)
 
     def _in_list(self, node: tree.InList, scope: Scope) -> Value:

@@ -31,7 +31,6 @@ _MILLISECONDS = {
     "minute": 60_000,
     "hour": 3_600_000,
     "day": 86_400_000,
-    "week": 604_800_000,
 }
 
 
@@ -121,8 +120,10 @@ class LiteralCompiler(CallCompiler):
 
     def interval_literal(self, node: tree.IntervalLiteral, scope: Scope) -> Value:
         """``INTERVAL '1' DAY``, as milliseconds or months."""
+        if node.unit == "week":
+            raise QueryError("TYPE_NOT_FOUND", "Unknown resolvedType: interval", node.at)
         if node.to is not None:
-            refuse("INTERVAL ... TO ... literals are not supported here", node.at)
+            return _compound(node)
         if not re.fullmatch(r"[+-]?\d+(\.\d{1,3})?", node.value) or (
             "." in node.value and node.unit != "second"
         ):
@@ -136,3 +137,34 @@ class LiteralCompiler(CallCompiler):
             return Value(f"CAST({months} AS BIGINT)", YEAR_TO_MONTH, months)
         amount = round(float(node.value) * _MILLISECONDS[node.unit]) * node.sign
         return Value(f"CAST({amount} AS BIGINT)", DAY_TO_SECOND, amount)
+
+
+_PARTS = ("day", "hour", "minute", "second")
+
+
+def _compound(node: tree.IntervalLiteral) -> Value:
+    """``INTERVAL '1 02:03:04' DAY TO SECOND`` and ``INTERVAL '2-3' YEAR TO MONTH``."""
+    wrong = QueryError(
+        "INVALID_LITERAL",
+        f"Invalid INTERVAL {node.unit.upper()} TO {str(node.to).upper()} value: {node.value}",
+        node.at,
+    )
+    if (node.unit, node.to) == ("year", "month"):
+        found = re.fullmatch(r"(-?)(\d+)-(\d+)", node.value)
+        if found is None:
+            raise wrong
+        months = (int(found[2]) * 12 + int(found[3])) * (-1 if found[1] else 1) * node.sign
+        return Value(f"CAST({months} AS BIGINT)", YEAR_TO_MONTH, months)
+    if node.unit not in _PARTS or node.to not in _PARTS[_PARTS.index(node.unit) + 1 :]:
+        raise wrong
+    units = _PARTS[_PARTS.index(node.unit) : _PARTS.index(node.to) + 1]
+    signed = re.fullmatch(r"(-?)([\d :.]+)", node.value)
+    numbers = re.split(r"[ :]", signed[2]) if signed else []
+    if signed is None or len(numbers) != len(units):
+        raise wrong
+    try:
+        total = sum(float(n) * _MILLISECONDS[u] for n, u in zip(numbers, units, strict=True))
+    except ValueError:
+        raise wrong from None
+    amount = round(total) * (-1 if signed[1] else 1) * node.sign
+    return Value(f"CAST({amount} AS BIGINT)", DAY_TO_SECOND, amount)

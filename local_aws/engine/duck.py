@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from local_aws.engine.errors import QueryError
-from local_aws.engine.macros import MACROS
+from local_aws.engine.macros import prepare
 from local_aws.engine.pushdown import Planner
 from local_aws.store import Store
 
@@ -77,7 +77,7 @@ def _open(root: Path, *, careful: bool) -> Any:
         },
     )
     database.execute("SET TimeZone = 'UTC'")
-    database.execute(MACROS)
+    prepare(database)
     if careful:
         database.execute("SET disabled_optimizers = 'common_subexpressions'")
     folder = str(root).replace("'", "''")

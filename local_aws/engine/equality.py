@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from local_aws.engine.errors import refuse
 from local_aws.engine.types import Type
 
@@ -26,4 +28,19 @@ def equality(a: str, b: str, kind: Type) -> str:
         )
     if kind.name == "map":
         refuse("Comparing maps is not supported here")
+    if kind.name in ("real", "double"):
+        return compared("=", a, b)
     return f"({a} = {b})"
+
+
+def compared(op: str, a: str, b: str) -> str:
+    """Two floating-point numbers: NaN equals nothing, and to DuckDB it is itself and the largest."""
+    if op == "<>":
+        return f"({a} <> {b} OR isnan({a}))"
+    doubtful = b if op in ("<", "<=") else a
+    if _NUMBER.fullmatch(doubtful) or (op == "=" and _NUMBER.fullmatch(b)):
+        return f"({a} {op} {b})"
+    return f"({a} {op} {b} AND NOT isnan({doubtful}))"
+
+
+_NUMBER = re.compile(r"CAST\('?[0-9.]+(?:[eE][+-]?[0-9]+)?'? AS \w+\)|CAST\(CAST\([0-9]+ AS \w+\) AS \w+\)")

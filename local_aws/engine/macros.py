@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+from local_aws.engine.native import install
 
 _MACROS = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
 _BUCKETS = Path(__file__).with_name("buckets.sql").read_text(encoding="utf-8")
@@ -30,6 +33,13 @@ MACROS = (
     + _MACROS
     + "".join(re.sub(r"\blocal_", prefix, _MACROS) for prefix in ("const_", "tried_"))
 )
+
+
+def prepare(database: Any) -> None:
+    """Load all that translations call into a DuckDB instance."""
+    database.execute(MACROS)
+    install(database)
+
 
 _COLUMN = re.compile(r"\b[rq][0-9]*_?\.|\bv[0-9]+_")
 

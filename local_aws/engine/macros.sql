@@ -7,6 +7,10 @@ create macro local_check(x, pattern, kind, safe) as
             when 'timestamp' then 'Value cannot be cast to timestamp: ' || x
             when 'boolean' then 'Cannot cast ''' || x || ''' to BOOLEAN'
             else 'Cannot cast ''' || x || ''' to ' || upper(kind) end, x) end;
+create macro local_round_to(x, digits) as
+    case when x is null or isnan(x) or isinf(x) or abs(x) * pow(10, digits) > 9e18 then x
+         when x < 0 then -(floor(-x * pow(10, digits) + 0.5) / pow(10, digits))
+         else floor(x * pow(10, digits) + 0.5) / pow(10, digits) end;
 create macro local_round(x) as case when x >= 0 then floor(x + 0.5) else ceil(x - 0.5) end;
 create macro local_floor_div(a, b) as (a - ((a % b) + b) % b) // b;
 create macro local_round_micros(t, unit) as
@@ -60,8 +64,16 @@ create macro local_double_text(x) as
     case when isnan(x) then 'NaN'
          when isinf(x) then case when x > 0 then 'Infinity' else '-Infinity' end
          when x = 0 then case when cast(x as varchar)[1] = '-' then '-0.0' else '0.0' end
-         when abs(x) >= 1e-3 and abs(x) < 1e7 then cast(x as varchar)
          else case when x < 0 then '-' else '' end || local_scientific(replace(cast(abs(x) as varchar), '-', '~')) end;
+create macro local_to_real(x) as
+    case when abs(x) > 3.4028235677973366e38 and not isinf(x) and not isnan(x)
+         then cast(case when x > 0 then 'Infinity' else '-Infinity' end as float) else cast(x as float) end;
+create macro local_interval_text(x) as
+    case when x < 0 then '-' else '' end || (abs(x) // 86400000) || ' '
+    || printf('%02d:%02d:%02d.%03d', abs(x) // 3600000 % 24, abs(x) // 60000 % 60, abs(x) // 1000 % 60, abs(x) % 1000);
+create macro local_fits_cast(s, n, safe) as
+    case when length(s) <= n or s is null then s when safe then null
+         else local_fail('INVALID_CAST_ARGUMENT', 'Value ' || s || ' cannot be represented as varchar(' || n || ')', s) end;
 create macro local_digits(s) as
     regexp_replace(regexp_replace(replace(split_part(s, 'e', 1), '.', ''), '^0+', ''), '0+$', '');
 create macro local_exponent(s) as
@@ -75,10 +87,12 @@ create macro local_scientific(s) as
     local_digits(s)[1] || '.'
     || case when length(local_digits(s)) > 1 then local_digits(s)[2:] else '0' end
     || 'E' || cast(local_exponent(s) as varchar);
-create macro local_json_scalar(j) as
-    case json_type(j) when 'OBJECT' then local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j)
-                      when 'ARRAY' then local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j)
-                      when 'NULL' then null else j->>'$' end;
+create macro local_json_scalar(j, safe) as
+    case when json_type(j) in ('OBJECT', 'ARRAY')
+         then case when safe then null else local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j) end
+         when json_type(j) = 'NULL' then null
+         when json_type(j) = 'DOUBLE' then local_double_text(cast(j->>'$' as double))
+         else j->>'$' end;
 create macro local_decimal_quotient(a, b) as
     case when b = 0 then local_fail('DIVISION_BY_ZERO', 'Division by zero', cast(a as varchar) || cast(b as varchar))::hugeint
          else (a // b) + case when abs(a % b) * 2 >= abs(b)
@@ -142,9 +156,46 @@ create macro local_blank() as
     chr(8196) || chr(8197) || chr(8198) || chr(8200) || chr(8201) || chr(8202) || chr(8232) ||
     chr(8233) || chr(8287) || chr(12288);
 create macro local_url_part(u, n) as
-    case when contains(local_url(u, n), '%')
-         then local_fail('NOT_SUPPORTED', 'A part of a URL with escapes (%) is not supported here', u)
-         else local_url(u, n) end;
+    case when contains(local_url(u, n), '%') then py_url_unquote(local_url(u, n)) else local_url(u, n) end;
+create macro local_substr_hex(h, start, size) as
+    case when start = 0 or size <= 0 or abs(start) * 2 > length(h) then (case when h is null or start is null or size is null then null else '' end)
+         when start > 0 then substr(h, start * 2 - 1, size * 2)
+         else substr(h, length(h) + start * 2 + 1, size * 2) end;
+create macro local_strpos_instance(s, part, n) as
+    case when s is null or part is null or n is null then null
+         when n = 0 then local_fail('INVALID_FUNCTION_ARGUMENT', '''instance'' must not be a positive or negative number.', s)
+         when part = '' then 0
+         when abs(n) > len(str_split(s, part)) - 1 then 0
+         else cast(length(array_to_string(str_split(s, part)[1 : case when n > 0 then n else len(str_split(s, part)) + n end], part)) + 1 as bigint) end;
+create macro local_multimap(entries) as
+    case when entries is null then null else map_from_entries(list_transform(
+        list_reduce(list_transform(entries, lambda e: [e.k]), lambda a, b: case when list_contains(a, b[1]) then a else list_concat(a, b) end, list_transform(entries, lambda e: e.k)[1:0]),
+        lambda w: struct_pack(k := w, v := list_transform(list_filter(entries, lambda e: e.k = w), lambda e: e.v)))) end;
+create macro local_map_union(maps) as
+    case when maps is null or len(list_filter(maps, lambda m: m is not null)) = 0 then null else map_from_entries(list_reverse(list_reduce(
+        list_transform(list_reverse(flatten(list_transform(list_filter(maps, lambda m: m is not null), lambda m: map_entries(m)))), lambda e: [e]),
+        lambda a, b: case when list_contains(list_transform(a, lambda e: e.key), b[1].key) then a else list_concat(a, b) end,
+        map_entries(list_filter(maps, lambda m: m is not null)[1])[1:0]))) end;
+create macro local_ngrams(a, n) as
+    case when n <= 0 then local_fail('INVALID_FUNCTION_ARGUMENT', 'N must be positive', cast(a as varchar))
+         when len(a) < n then [a]
+         else list_transform(range(1, len(a) - n + 2), lambda i: a[i : i + n - 1]) end;
+create macro local_histogram(a) as
+    case when a is null then null else map_from_entries(list_transform(
+        list_distinct(list_filter(a, lambda e: e is not null)),
+        lambda w: struct_pack(k := w, v := cast(len(list_filter(a, lambda e: e = w)) as bigint)))) end;
+create macro local_combinations(a, n) as
+    case when n < 0 or n > 5 then local_fail('INVALID_FUNCTION_ARGUMENT', 'combination size must not be negative or exceed 5: ' || n, cast(a as varchar))
+         when n = 0 then [a[1:0]]
+         when n > len(a) then [a][1:0]
+         else list_transform(list_filter(range(cast(pow(2, len(a)) as bigint)), lambda m: bit_count(m) = n),
+                             lambda m: list_filter(a, lambda e, i: (m >> (i - 1)) & 1 = 1)) end;
+create macro local_max(all_, numbers) as case when isnan(all_) then coalesce(numbers, all_) else all_ end;
+create macro local_valid(j) as case when json_valid(j) then cast(j as json) end;
+create macro local_wilson(successes, trials, z, side) as
+    (successes / cast(trials as double) + z * z / (2 * trials)
+     + side * z * sqrt((successes / cast(trials as double) * (1 - successes / cast(trials as double)) + z * z / (4 * trials)) / trials))
+    / (1 + z * z / trials);
 create macro local_fits(s, n) as
     case when length(s) <= n or s is null then s
          else local_fail('INVALID_CAST_ARGUMENT', 'Cannot truncate non-space characters on INSERT', s) end;

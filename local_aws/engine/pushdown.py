@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from local_aws.engine.macros import MACROS
+from local_aws.engine.macros import prepare
 from local_aws.engine.predicates import columns_of, weakened
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Planner:
                     ":memory:", config={"threads": 1, "memory_limit": "200MB"}
                 )
                 self._database.execute("SET TimeZone = 'UTC'")
-                self._database.execute(MACROS)
+                prepare(self._database)
                 self._database.execute(f"SET disabled_optimizers = '{','.join(_OFF)}'")
                 self._database.execute("SET GLOBAL explain_output = 'all'")
                 self._database.execute("SET enable_external_access = false")

@@ -35,10 +35,15 @@ class Overload:
     """scalar, aggregate or window."""
 
     text: str
+    keeps_length: bool = False
+    """Whether the text in the result is declared as long as the first argument."""
 
 
 def read_table(text: str) -> dict[str, list[Overload]]:
-    """Lines of ``name(type, type...) -> type = template`` under headings of ``[kind]``."""
+    """Lines of ``name(type, type...) -> type = template`` under headings of ``[kind]``.
+
+    A result with ``*`` (``varchar*``) is declared as long as the first argument.
+    """
     table: dict[str, list[Overload]] = {}
     kind = "scalar"
     for line in text.splitlines():
@@ -55,8 +60,9 @@ def read_table(text: str) -> dict[str, list[Overload]]:
         params = tuple(_pattern(part) for part in _split(inner.removesuffix("...")))
         shown = f"{name.strip()}({inner})"
         overload = Overload(
-            name.strip(), params, _pattern(result), template.strip(), variadic, kind, shown
-        )
+            name.strip(), params, _pattern(result.replace("*", "")), template.strip(), variadic,
+            kind, shown, "*" in result,
+        )  # fmt: skip
         table.setdefault(overload.name, []).append(overload)
     return table
 
@@ -76,7 +82,7 @@ def _split(text: str) -> Iterable[str]:
 
 def _pattern(text: str) -> Pattern:
     text = text.strip()
-    if "(" in text and text.split("(", 1)[0] in ("array", "map", "function"):
+    if "(" in text and text.split("(", 1)[0] in ("array", "map", "function", "row"):
         name, inner = text.split("(", 1)
         return Pattern(name, tuple(_pattern(part) for part in _split(inner[:-1])))
     if len(text) == 1 or text in ("decimal", "timestamp", "timestamptz", "row"):
@@ -98,8 +104,8 @@ def bind(pattern: Pattern, actual: Type, bindings: Bindings) -> bool:
         return True
     if actual == UNKNOWN:
         return True
-    if pattern.name in ("array", "map"):
-        return actual.name == pattern.name and all(
+    if pattern.of and pattern.name != "function":
+        return actual.name == pattern.name and len(pattern.of) == len(actual.of) and all(
             bind(p, t, bindings) for p, t in zip(pattern.of, actual.of, strict=True)
         )
     if pattern.exact is not None:
@@ -134,7 +140,8 @@ def resolve(pattern: Pattern, actual: Type | None, bindings: Bindings) -> Type |
             if kind is None:
                 return None
             inner.append(kind)
-        return Type(pattern.name, (), tuple(inner))
+        fields = tuple(None for _ in inner) if pattern.name == "row" else ()
+        return Type(pattern.name, (), tuple(inner), fields)
     if actual is None:
         return None
     if pattern.name == "timestamp" and actual.name == "date":

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from local_aws.engine import tree
 from local_aws.engine.arithmetic import combine
-from local_aws.engine.casts import coerce, explicit
+from local_aws.engine.casts import coerce, explicit, unscaled
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.json_path import json_path
 from local_aws.engine.macros import fails_by_error, has_column
 from local_aws.engine.scope import Scope, Value
-from local_aws.engine.special_nested import NESTED, arity
+from local_aws.engine.special_nested import NESTED, _reduce_agg, arity
 from local_aws.engine.special_text import TEXT
 from local_aws.engine.special_time import TIME
 from local_aws.engine.types import (
@@ -23,7 +23,9 @@ from local_aws.engine.types import (
     INTEGER,
     JSON,
     VARCHAR,
+    Type,
     decimal,
+    quote_text,
 )
 
 Compile = Callable[[Compiler, tree.Call, Scope], Value]
@@ -126,26 +128,36 @@ def _round_to(c: Compiler, node: tree.Call, value: Value, scope: Scope) -> Value
     if kind.is_integer:
         if digits.literal >= 0:
             return value
-        refuse(f"{node.name} of an integer to tens is not supported here", node.at)
+        unit = 10 ** min(-digits.literal, 18)
+        half = f"(abs(CAST({value.sql} AS HUGEINT)) + {unit // 2}) // {unit} * {unit}"
+        if name == "trunc":
+            half = f"abs(CAST({value.sql} AS HUGEINT)) // {unit} * {unit}"
+        return Value(
+            f"CAST(CASE WHEN {value.sql} < 0 THEN -1 ELSE 1 END * ({half}) AS {kind.duck})", kind
+        )
     if kind.name == "decimal":
         precision, scale = kind.numbers
         result = decimal(min(38, precision + (1 if name == "round" else 0)), scale)
-        if name == "trunc" or digits.literal < 0:
-            refuse(f"{node.name} of a decimal to these digits is not supported here", node.at)
         if digits.literal >= scale:
             return Value(f"CAST({value.sql} AS {result.duck})", result)
+        if digits.literal < 0 or name == "trunc":
+            return _decimal_to_unit(value, digits.literal, name, result)
         return Value(f"CAST(round({value.sql}, {digits.literal}) AS {result.duck})", result)
     if name == "trunc":
-        refuse("truncate of a double to digits is not supported here", node.at)
-    # Trino rounds double(x) through BigDecimal of its shortest decimal text.
-    text = f"CAST({value.sql} AS VARCHAR)"
-    exact = f"round(CAST({text} AS DECIMAL(38,15)), {digits.literal})"
-    plain = f"abs({value.sql}) < 1e15 AND NOT contains({text}, 'e')"
-    return Value(
-        f"CASE WHEN {plain} THEN CAST({exact} AS {kind.duck}) "
-        f"ELSE round({value.sql}, {digits.literal}) END",
-        kind,
-    )
+        mismatch(f"Unexpected parameters ({kind}, {digits.type}) for function truncate", node.at)
+    return Value(f"CAST(local_round_to({value.sql}, {digits.literal}) AS {kind.duck})", kind)
+
+
+def _decimal_to_unit(value: Value, digits: int, name: str, result: Type) -> Value:
+    """A decimal cut or rounded at a digit that DuckDB's own functions do not reach."""
+    scale = result.numbers[1]
+    unit = 10 ** (scale - digits)
+    whole = f"{unscaled(value)}"
+    half = unit // 2 if name == "round" else 0
+    size = f"(abs({whole}) + {half}) // {unit} * {unit}"
+    signed = f"CASE WHEN {value.sql} < 0 THEN -1 ELSE 1 END * ({size})"
+    one = f"CAST('{1 / 10**scale:.{scale}f}' AS DECIMAL({scale + 1},{scale}))"
+    return Value(f"CAST(CAST({signed} AS DECIMAL({38 - scale},0)) * {one} AS {result.duck})", result)
 
 
 def _abs(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -156,6 +168,38 @@ def _abs(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"abs({value.sql})", value.type)
 
 
+def _sign(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    arity(node, 1)
+    value = c.expr(node.args[0], scope)
+    if not value.type.is_number:
+        mismatch(f"Unexpected parameters ({value.type}) for function sign", node.at)
+    kind = decimal(1, 0) if value.type.name == "decimal" else value.type
+    if kind.name in ("real", "double"):
+        sql = f"CASE WHEN isnan({value.sql}) THEN {value.sql} ELSE sign({value.sql}) END"
+        return Value(f"CAST({sql} AS {kind.duck})", kind)
+    return Value(f"CAST(sign({value.sql}) AS {kind.duck})", kind)
+
+
+def _shift_bits(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    arity(node, 2)
+    value, amount = (c.expr(a, scope) for a in node.args)
+    kind = value.type
+    if not kind.is_integer or not amount.type.is_integer:
+        mismatch(f"Unexpected parameters ({kind}, {amount.type}) for {node.name}", node.at)
+    bits = {"tinyint": 8, "smallint": 16, "integer": 32, "bigint": 64}[kind.name]
+    whole, by = f"CAST({value.sql} AS HUGEINT)", f"CAST({amount.sql} AS INTEGER)"
+    unsigned = f"(({whole} + {2**bits}) % {2**bits})"
+    if node.name == "bitwise_left_shift":
+        shifted = f"(({unsigned} * CAST(pow(2, least({by}, 62)) AS HUGEINT)) % {2**bits})"
+        shifted = f"CASE WHEN {by} >= {bits} THEN 0 ELSE {shifted} END"
+    elif node.name == "bitwise_right_shift":
+        shifted = f"({unsigned} // CAST(pow(2, {by}) AS HUGEINT))"
+    else:
+        shifted = f"CAST(floor(CAST({whole} AS DECIMAL(38,0)) / pow(2, {by})) AS HUGEINT)"
+    signed = f"CASE WHEN {shifted} >= {2 ** (bits - 1)} THEN {shifted} - {2**bits} ELSE {shifted} END"
+    return Value(f"CAST({signed} AS {kind.duck})", kind)
+
+
 def _mod(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 2)
     return c.expr(tree.Binary(node.at, "%", node.args[0], node.args[1]), scope)
@@ -163,8 +207,12 @@ def _mod(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 def _typeof(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
-    kind = str(c.expr(node.args[0], scope).type)
-    return Value("'" + kind.replace("'", "''") + "'", VARCHAR)
+    value = c.expr(node.args[0], scope)
+    shown = quote_text(str(value.type))
+    if not has_column(value.sql):
+        return Value(shown, VARCHAR)
+    # The value stays in the SQL: if it is an aggregate, there is one row and not one for each.
+    return Value(f"CASE WHEN ({value.sql}) IS NULL THEN {shown} ELSE {shown} END", VARCHAR)
 
 
 # ------------------------------------------------------------------------- aggregates
@@ -197,6 +245,8 @@ def _decimal_aggregate(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if kind.name in ("real", "double"):
         sql = f"{node.name}({distinct}{value.sql}){tail}"
         return Value(f"CAST({sql} AS {kind.duck})", kind)
+    if kind.name.startswith("interval") and node.name == "avg":
+        return Value(f"CAST(avg({distinct}{value.sql}){tail} AS BIGINT)", kind)
     if kind.name.startswith("interval") and node.name == "sum":
         return Value(f"CAST(sum({distinct}{value.sql}){tail} AS BIGINT)", kind)
     mismatch(
@@ -242,9 +292,10 @@ def _json_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         else (f"CASE WHEN json_valid({source.sql}) THEN {source.sql} END")
     )
     where = json_path(path)
+    length = source.type.numbers if source.type.name == "varchar" else ()
     if node.name == "json_extract":
         return Value(f"json_extract({text}, {where})", JSON)
-    return Value(f"local_json_extract_scalar({text}, {where})", VARCHAR)
+    return Value(f"local_json_extract_scalar({text}, {where})", Type("varchar", length))
 
 
 def _array_text(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -261,6 +312,19 @@ def _array_text(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     )  # fmt: skip
 
 
+def _json_array_get(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    arity(node, 2)
+    source, index = c.expr(node.args[0], scope), coerce(c.expr(node.args[1], scope), BIGINT)
+    if source.type.name not in ("varchar", "json"):
+        mismatch(f"Unexpected parameters ({source.type}) for function {node.name}", node.at)
+    items = f"local_valid({source.sql})"
+    path = f"('$[' || CASE WHEN {index.sql} < 0 THEN '#' ELSE '' END || {index.sql} || ']')"
+    item = f"json_extract({items}, {path})"
+    # Trino gives text without its quotes here, though the type says JSON; its manual warns of it.
+    text = f"CASE WHEN json_type({item}) = 'VARCHAR' THEN {item} ->> '$' ELSE {item}::VARCHAR END"
+    return Value(f"CASE WHEN json_type({items}) = 'ARRAY' THEN {text} END", JSON)
+
+
 def _date(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     return explicit(c.expr(node.args[0], scope), DATE, node.at, safe=False)
@@ -271,9 +335,12 @@ SPECIAL: dict[str, Special] = {
     "try": Special(_try), "greatest": Special(_extremum), "least": Special(_extremum),
     "round": Special(_rounding), "floor": Special(_rounding), "ceil": Special(_rounding),
     "ceiling": Special(_rounding), "truncate": Special(_rounding), "abs": Special(_abs),
-    "mod": Special(_mod), "typeof": Special(_typeof), "sum": Special(_decimal_aggregate, True),
+    "mod": Special(_mod), "sign": Special(_sign),
+    "bitwise_left_shift": Special(_shift_bits), "bitwise_right_shift": Special(_shift_bits),
+    "bitwise_right_shift_arithmetic": Special(_shift_bits), "typeof": Special(_typeof), "sum": Special(_decimal_aggregate, True),
     "avg": Special(_decimal_aggregate, True), "listagg": Special(_listagg, True),
-    "grouping": Special(_grouping),
+    "grouping": Special(_grouping), "reduce_agg": Special(_reduce_agg, True),
+    "json_array_get": Special(_json_array_get),
     "json_extract": Special(_json_extract), "json_extract_scalar": Special(_json_extract),
     "json_array_length": Special(_array_text), "date": Special(_date),
     **{name: Special(compile_) for name, compile_ in {**TIME, **TEXT, **NESTED}.items()},

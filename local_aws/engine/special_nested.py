@@ -59,8 +59,37 @@ def _zip_with(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     _, body = c.lambda_body(
         node.args[2], [a.type.of[0], b.type.of[0]], scope, [f"{pair}[1]", f"{pair}[2]"]
     )
+    made = f"list_transform(list_zip({a.sql}, {b.sql}), lambda {pair}: {body.sql})"
+    nulls = f"({a.sql}) IS NULL OR ({b.sql}) IS NULL"
+    return Value(f"CASE WHEN {nulls} THEN NULL ELSE {made} END", array(body.type))
+
+
+def _zip(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    arity(node, 2, 5)
+    values = [c.expr(a, scope) for a in node.args]
+    if any(v.type.name != "array" for v in values):
+        mismatch(f"Unexpected parameters for function {node.name}", node.at)
+    kind = Type("row", (), tuple(v.type.of[0] for v in values), tuple(None for _ in values))
+    listed = ", ".join(v.sql for v in values)
+    parts = ", ".join(f"field{i} := y_[{i + 1}]" for i in range(len(values)))
+    nulls = " OR ".join(f"({v.sql}) IS NULL" for v in values)
+    made = f"list_transform(list_zip({listed}), lambda y_: struct_pack({parts}))"
+    return Value(f"CASE WHEN {nulls} THEN NULL ELSE {made} END", array(kind))
+
+
+def _reduce_agg(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    arity(node, 4)
+    item, start = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
+    _, trial = c.lambda_body(node.args[2], [start.type, item.type], scope)
+    state = common(start.type, trial.type)
+    if state is None or state.duck != item.type.duck:
+        refuse("reduce_agg whose state is not of the type of its input", node.at)
+    names, step = c.lambda_body(node.args[2], [state, item.type], scope)
+    items = f"list_filter(list({item.sql}){c.tail(node, scope)}, lambda y_: y_ IS NOT NULL)"
+    body = coerce(step, state).sql
     return Value(
-        f"list_transform(list_zip({a.sql}, {b.sql}), lambda {pair}: {body.sql})", array(body.type)
+        f"list_reduce({items}, lambda {', '.join(names)}: {body}, {coerce(start, state).sql})",
+        state,
     )
 
 
@@ -137,6 +166,7 @@ def _array_sort(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 NESTED: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "reduce": _reduce,
+    "zip": _zip,
     "zip_with": _zip_with,
     "map_zip_with": _map_zip_with,
     "array_union": _set_operation,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 from local_aws.engine import tree
-from local_aws.engine.casts import coerce
+from local_aws.engine.casts import coerce, explicit
 from local_aws.engine.compiler import Compiler
-from local_aws.engine.errors import mismatch, refuse
+from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.scope import Scope, Value
-from local_aws.engine.types import BIGINT, VARBINARY, VARCHAR, array, common
+from local_aws.engine.types import BIGINT, VARBINARY, VARCHAR, Type, array, common, quote_text
 
 
 def concat(values: list[Value], at: int) -> Value:
@@ -57,12 +57,18 @@ def _concat_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     return concat([c.expr(a, scope) for a in node.args], node.at)
 
 
-def _pattern(value: Value, at: int) -> None:
-    """Refuse what Java's expressions have and RE2 reads otherwise or not at all."""
+def _beyond_re2(value: Value, at: int) -> bool:
+    """Whether RE2 reads it otherwise or not at all, so that Python's expressions have to do."""
     if not isinstance(value.literal, str):
-        return
-    if re.search(r"\(\?<?[=!]|\(\?>|[*+?}]\+|\\[1-9]|\\Z|\\G|&&\[", value.literal):
+        return False
+    if re.search(r"\\Z|\\G|&&\[", value.literal):
         refuse(f"Regular expression {value.literal} is not supported here", at)
+    return re.search(r"\(\?<?[=!]|\(\?>|[*+?}]\+|\\[1-9]", value.literal) is not None
+
+
+def _length(value: Value) -> Type:
+    """Text declared as long as this one."""
+    return Type("varchar", value.type.numbers if value.type.name == "varchar" else ())
 
 
 def _texts(c: Compiler, node: tree.Call, scope: Scope, count: int) -> list[Value]:
@@ -81,26 +87,29 @@ def _regexp_like(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) != 2:
         mismatch("Unexpected parameters for function regexp_like", node.at)
     text, pattern = _texts(c, node, scope, 2)
-    _pattern(pattern, node.at)
-    return Value(f"regexp_matches({text.sql}, {pattern.sql})", BOOLEAN)
+    function = "py_regexp_like" if _beyond_re2(pattern, node.at) else "regexp_matches"
+    return Value(f"{function}({text.sql}, {pattern.sql})", BOOLEAN)
 
 
 def _regexp_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if not 2 <= len(node.args) <= 3:
         mismatch("Unexpected parameters for function regexp_extract", node.at)
     text, pattern, *rest = _texts(c, node, scope, 2)
-    _pattern(pattern, node.at)
-    group = "0"
+    group, plain = "0", not _beyond_re2(pattern, node.at)
     if rest:
-        if not isinstance(rest[0].literal, int) or not isinstance(pattern.literal, str):
-            refuse("regexp_extract needs a literal pattern and group here", node.at)
-        if not _always_takes_part(pattern.literal, rest[0].literal):
-            refuse("regexp_extract of a group that may not take part in a match", node.at)
-        group = str(rest[0].literal)
+        group = coerce(rest[0], BIGINT).sql
+        plain = (
+            plain
+            and isinstance(rest[0].literal, int)
+            and isinstance(pattern.literal, str)
+            and _always_takes_part(pattern.literal, rest[0].literal)
+        )
+    if not plain:
+        return Value(f"py_regexp_extract({text.sql}, {pattern.sql}, {group})", _length(text))
     return Value(
         f"CASE WHEN regexp_matches({text.sql}, {pattern.sql}) "
         f"THEN regexp_extract({text.sql}, {pattern.sql}, {group}) END",
-        VARCHAR,
+        _length(text),
     )
 
 
@@ -130,22 +139,115 @@ def _always_takes_part(pattern: str, group: int) -> bool:
 
 def _regexp_replace(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) == 3 and isinstance(node.args[2], tree.Lambda):
-        refuse("regexp_replace with a lambda is not supported here", node.at)
+        return _replace_by_lambda(c, node, scope)
     if not 2 <= len(node.args) <= 3:
         mismatch("Unexpected parameters for function regexp_replace", node.at)
     text, pattern, *rest = _texts(c, node, scope, 3)
-    _pattern(pattern, node.at)
-    replacement = ""
-    if rest:
-        if not isinstance(rest[0].literal, str):
-            refuse("regexp_replace needs a literal replacement here", node.at)
-        replacement = _replacement(rest[0].literal, node.at)
-    quoted = "'" + replacement.replace("'", "''") + "'"
-    return Value(f"regexp_replace({text.sql}, {pattern.sql}, {quoted}, 'g')", VARCHAR)
+    beyond = _beyond_re2(pattern, node.at)
+    if not rest:
+        empty = f"regexp_replace({text.sql}, {pattern.sql}, '', 'g')"
+        if beyond:
+            empty = f"py_regexp_replace({text.sql}, {pattern.sql}, '')"
+        return Value(empty, _length(text))
+    kind = _replaced_length(text, rest[0])
+    known = rest[0].literal if isinstance(rest[0].literal, str) else None
+    duck = _replacement(known) if known is not None and not beyond else None
+    if duck is None:
+        return Value(f"py_regexp_replace({text.sql}, {pattern.sql}, {rest[0].sql})", kind)
+    return Value(f"regexp_replace({text.sql}, {pattern.sql}, {quote_text(duck)}, 'g')", kind)
 
 
-def _replacement(java: str, at: int) -> str:
-    """``$1`` to ``\\1``; a backslash takes the next character as it is."""
+def _replaced_length(text: Value, replacement: Value) -> Type:
+    if not text.type.numbers or not replacement.type.numbers:
+        return VARCHAR
+    x, y = text.type.numbers[0], replacement.type.numbers[0]
+    return Type("varchar", (min(2**31 - 1, x + max(x * y // 2, y) * (x + 1)),))
+
+
+def _replace_by_lambda(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    """Texts between the matches, and in turn what the lambda makes of each match's groups."""
+    text, pattern = (coerce(c.expr(a, scope), VARCHAR) for a in node.args[:2])
+    if not isinstance(pattern.literal, str):
+        refuse("regexp_replace with a lambda needs a literal pattern here", node.at)
+    names, body = c.lambda_body(node.args[2], [array(VARCHAR)], scope)
+    if body.type.name != "varchar":
+        mismatch(f"Lambda must return varchar, not {body.type}", node.at)
+    groups = f"py_regexp_groups({text.sql}, {pattern.sql})"
+    made = f"list_transform({groups}, lambda {names[0]}: {body.sql})"
+    return Value(f"py_regexp_weave({text.sql}, {pattern.sql}, {made})", VARCHAR)
+
+
+def _replace(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if not 2 <= len(node.args) <= 3:
+        mismatch("Unexpected parameters for function replace", node.at)
+    text, search, *rest = _texts(c, node, scope, 3)
+    if not rest:
+        return Value(f"replace({text.sql}, {search.sql}, '')", _length(text))
+    kind = VARCHAR
+    if text.type.numbers and rest[0].type.numbers:
+        x, z = text.type.numbers[0], rest[0].type.numbers[0]
+        kind = Type("varchar", (min(2**31 - 1, x + z * (x + 1)),))
+    between = (
+        f"CASE WHEN {search.sql} = '' THEN {rest[0].sql} || array_to_string(list_transform("
+        f"str_split({text.sql}, ''), lambda y_: y_ || {rest[0].sql}), '') "
+        f"ELSE replace({text.sql}, {search.sql}, {rest[0].sql}) END"
+    )
+    return Value(between, kind)
+
+
+_FORMS = {"boolean": "b", "real": "f", "double": "f", "decimal": "n"}
+
+
+def _format(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if len(node.args) < 2:
+        raise QueryError(
+            "SYNTAX_ERROR", "The 'format' function must have at least two arguments", node.at
+        )
+    pattern, *values = (c.expr(a, scope) for a in node.args)
+    if pattern.type.name != "varchar":
+        mismatch(f"Unexpected parameters ({pattern.type}) for function format", node.at)
+    parts, kinds = [], ""
+    for value in values:
+        if value.type.of or value.type.name in ("varbinary", "json"):
+            refuse(f"format of {value.type} is not supported here", node.at)
+        number = value.type.name in ("real", "double")
+        text = f"CAST({value.sql} AS VARCHAR)" if number else coerce_text(value)
+        parts.append(text)
+        kinds += "i" if value.type.is_integer else _FORMS.get(value.type.name, "s")
+    return Value(f"py_format({pattern.sql}, '{kinds}', [{', '.join(parts)}])", VARCHAR)
+
+
+def coerce_text(value: Value) -> str:
+    """A value cast to varchar."""
+    return explicit(value, VARCHAR, 0, safe=False).sql
+
+
+def _normalize(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if not 1 <= len(node.args) <= 2:
+        mismatch("Unexpected parameters for function normalize", node.at)
+    (text,) = _texts(c, tree.Call(node.at, node.name, node.args[:1]), scope, 1)
+    form = node.args[1] if len(node.args) > 1 else tree.Ident(node.at, "nfc")
+    if not isinstance(form, tree.Ident) or form.name not in ("nfc", "nfd", "nfkc", "nfkd"):
+        raise QueryError("SYNTAX_ERROR", "Expecting: 'NFC', 'NFD', 'NFKC', 'NFKD'", node.at)
+    return Value(f"py_normalize({text.sql}, '{form.name.upper()}')", VARCHAR)
+
+
+def _concat_ws(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if len(node.args) < 2:
+        raise QueryError(
+            "INVALID_FUNCTION_ARGUMENT", "There must be two or more arguments", node.at
+        )
+    values = [c.expr(a, scope) for a in node.args]
+    if len(values) == 2 and values[1].type.name == "array":
+        items = coerce(values[1], array(VARCHAR)).sql
+        kept = f"list_filter({items}, lambda y_: y_ IS NOT NULL)"
+        return Value(f"array_to_string({kept}, {values[0].sql})", VARCHAR)
+    values = _texts(c, node, scope, len(values))
+    return Value(f"concat_ws({', '.join(v.sql for v in values)})", VARCHAR)
+
+
+def _replacement(java: str) -> str | None:
+    """``$1`` to ``\\1``; a backslash takes the next character as it is; None if RE2 has it not."""
     out, i = [], 0
     while i < len(java):
         char = java[i]
@@ -154,7 +256,7 @@ def _replacement(java: str, at: int) -> str:
             i += 2
         elif char == "$":
             if not java[i + 1 : i + 2].isdigit() or java[i + 2 : i + 3].isdigit():
-                refuse(f"Replacement {java} is not supported here", at)
+                return None
             out.append("\\" + java[i + 1])
             i += 2
         else:
@@ -182,14 +284,15 @@ def _split(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if delimiter.literal == "":
         refuse("The delimiter may not be the empty string", node.at)
     parts = f"str_split({text.sql}, {delimiter.sql})"
+    kind = array(_length(text))
     if not rest:
-        return Value(parts, array(VARCHAR))
+        return Value(parts, kind)
     limit = coerce(rest[0], BIGINT).sql
     tail = f"array_to_string({parts}[{limit} :], {delimiter.sql})"
     return Value(
         f"CASE WHEN len({parts}) <= {limit} THEN {parts} "
         f"ELSE list_concat({parts}[1 : {limit} - 1], [{tail}]) END",
-        array(VARCHAR),
+        kind,
     )
 
 
@@ -198,6 +301,10 @@ TEXT: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "regexp_like": _regexp_like,
     "regexp_extract": _regexp_extract,
     "regexp_replace": _regexp_replace,
+    "replace": _replace,
+    "format": _format,
+    "normalize": _normalize,
+    "concat_ws": _concat_ws,
     "to_hex": _to_hex,
     "split": _split,
 }

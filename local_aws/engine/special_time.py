@@ -131,13 +131,17 @@ def _field(c: Compiler, name: str, value: Value, node: tree.Call) -> Value:
         span = {"day": 0, "hour": 24, "minute": 60, "second": 60}[name]
         whole = f"({value.sql} // {size})"
         return Value(f"({whole} % {span})" if span else whole, BIGINT)
+    if value.type.name == "interval_year_to_month" and name in ("year", "month"):
+        part = f"({value.sql} // 12)" if name == "year" else f"({value.sql} % 12)"
+        return Value(part, BIGINT)
     if value.type.name not in _TIMES:
         mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
     if value.type == DATE and name in ("hour", "minute", "second", "millisecond"):
         mismatch(f"Unexpected parameters (date) for function {name}", node.at)
     wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     if name == "millisecond":
-        return Value(f"CAST((epoch_us({wall}) // 1000) % 1000 AS BIGINT)", BIGINT)
+        millis = f"local_floor_div(epoch_us({wall}), 1000)"
+        return Value(f"CAST({millis} - 1000 * local_floor_div({millis}, 1000) AS BIGINT)", BIGINT)
     return Value(f"CAST({duck}({wall}) AS BIGINT)", BIGINT)
 
 
@@ -151,10 +155,27 @@ def _extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     assert isinstance(unit, tree.Literal)
     name = unit.value.lower()
     if name in ("timezone_hour", "timezone_minute"):
-        refuse(f"EXTRACT({name.upper()}) is not supported here", node.at)
+        return _zone_field(name, c.expr(operand, scope), node)
     if name not in _FIELDS or name in ("week_of_year", "millisecond"):
         raise QueryError("SYNTAX_ERROR", f"Invalid EXTRACT field: {name.upper()}", node.at)
     return _field(c, name, c.expr(operand, scope), node)
+
+
+def _offset_minutes(value: Value) -> str:
+    """How far the zone is from UTC at that instant."""
+    return f"local_floor_div(epoch_us({wall_of(value)}) - epoch_us(({value.sql}).i), 60000000)"
+
+
+def _zone_field(name: str, value: Value, node: tree.Call) -> Value:
+    if value.type.name != "timestamptz":
+        mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
+    part = "// 60" if name == "timezone_hour" else "% 60"
+    return Value(f"CAST({_offset_minutes(value)} {part} AS BIGINT)", BIGINT)
+
+
+def _zone_field_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    (value,) = _args(c, node, scope, 1)
+    return _zone_field(node.name, value, node)
 
 
 # ------------------------------------------------------------------------- formats
@@ -193,8 +214,12 @@ _JODA = {
     "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d",
     "d": "%-d", "EEEE": "%A", "EEE": "%a", "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I",
     "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g", "a": "%p", "y": "%Y", "Y": "%Y",
-    "YYYY": "%Y", "DDD": "%j",
+    "YYYY": "%Y", "DDD": "%j", "D": "%-j", "ww": "%V", "xxxx": "%G", "e": "%u",
 }  # fmt: skip
+
+
+_OFFSETS = {"Z": "\x01", "ZZ": "\x02"}
+"""Characters that stand for the zone's offset until it is put in."""
 
 
 def _joda(text: str, node: tree.Call, *, parse: bool) -> str:
@@ -207,7 +232,10 @@ def _joda(text: str, node: tree.Call, *, parse: bool) -> str:
     ]:
         if run:
             known = _JODA.get(run)
-            if known is None or (parse and run in ("EEEE", "EEE", "DDD")):
+            if run in _OFFSETS and not parse:
+                out.append(_OFFSETS[run])
+                continue
+            if known is None or (parse and run in ("EEEE", "EEE", "DDD", "D", "ww", "xxxx", "e")):
                 refuse(f"Format letters '{run}' are not supported here", node.at)
             out.append(known.replace("-", "") if parse else known)
         else:
@@ -237,9 +265,12 @@ def _date_parse(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
         return Value(f"local_at_utc({wall})", TIMESTAMPTZ3)
     duck = _mysql(shown, node, parse=True)
-    if "%Y" not in duck:
-        refuse("date_parse without a year of four digits (%Y) is not supported here", node.at)
-    wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
+    source = coerce(text, VARCHAR).sql
+    if "%y" in duck:
+        refuse("date_parse with a year of two digits (%y) is not supported here", node.at)
+    if "%Y" not in duck:  # Trino begins in 1970, DuckDB in 1900
+        source, duck = f"('1970 ' || {source})", "%Y " + duck
+    wall = f"strptime({source}, {_quoted(duck)})"
     if "%f" in duck:
         wall = f"make_timestamp(local_floor_div(epoch_us({wall}), 1000) * 1000)"
     return Value(wall, TIMESTAMP3)
@@ -252,25 +283,36 @@ def _date_format(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     reader = _mysql if node.name == "date_format" else _joda
     duck = reader(shown, node, parse=False)
     wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
-    return Value(f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})", VARCHAR)
+    shown = f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})"
+    zoned = coerce(value, Type("timestamptz", value.type.numbers or (3,)))
+    for mark, colon, zero in (("\x01", "", "+0000"), ("\x02", ":", "+00:00")):
+        if mark in duck:
+            shown = f"replace({shown}, {_quoted(mark)}, {_offset_text(zoned, colon, zero)})"
+    return Value(shown, VARCHAR)
 
 
 def _to_iso8601(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     (value,) = _args(c, node, scope, 1)
     _moment(value, node)
     if value.type == DATE:
-        return Value(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
+        return Value(f"CAST({value.sql} AS VARCHAR)", Type("varchar", (16,)))
     wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     text = f"replace({timestamp_text(wall, value.type)}, ' ', 'T')"
     if value.type.name == "timestamptz":
-        offset = f"CASE WHEN ({value.sql}).z = 'UTC' THEN 'Z' ELSE ({value.sql}).z END"
-        named = f"NOT local_is_offset(({value.sql}).z) AND ({value.sql}).z <> 'UTC'"
-        fail = (
-            "local_fail('NOT_SUPPORTED', 'to_iso8601 of a named zone', "
-            f"CAST(({value.sql}).i AS VARCHAR))"
-        )
-        text = f"({text} || CASE WHEN {named} THEN {fail} ELSE {offset} END)"
-    return Value(text, VARCHAR)
+        text = f"({text} || {_offset_text(value, ':', 'Z')})"
+    # Room for a year of six digits, the digits of the second, and an offset.
+    digits = value.type.numbers[0]
+    size = 22 + (digits + 1 if digits else 0) + (6 if value.type.name == "timestamptz" else 0)
+    return Value(text, Type("varchar", (size,)))
+
+
+def _offset_text(value: Value, colon: str, zero: str) -> str:
+    minutes = _offset_minutes(value)
+    shown = (
+        f"CASE WHEN {minutes} < 0 THEN '-' ELSE '+' END || "
+        f"printf('%02d{colon}%02d', abs({minutes}) // 60, abs({minutes}) % 60)"
+    )
+    return f"CASE WHEN ({value.sql}).z = 'UTC' THEN '{zero}' ELSE {shown} END"
 
 
 # ------------------------------------------------------------------------- zones, now
@@ -383,6 +425,7 @@ def _sequence(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 TIME: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "date_trunc": _date_trunc, "date_add": _date_add, "date_diff": _date_diff,
+    "timezone_hour": _zone_field_call, "timezone_minute": _zone_field_call,
     "$extract": _extract, "date_parse": _date_parse, "parse_datetime": _date_parse,
     "date_format": _date_format, "format_datetime": _date_format, "to_iso8601": _to_iso8601,
     "with_timezone": _zoned, "at_timezone": _zoned, "now": _now, "current_timestamp": _now,
