@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from urllib.parse import unquote
 
-from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.errors import QueryError
+from local_aws.engine.projection import projection
 from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
@@ -62,7 +62,7 @@ def _projected(store: Store, table: Json, keys: list[str], location: str) -> lis
     bucket, key = Store.parse_uri(template)
     if not key.endswith("/"):
         key += "/"
-    checks = [_projection(parameters, name) for name in keys]
+    checks = [projection(parameters, name) for name in keys]
     parts = re.split(r"\$\{(\w+)\}", key)
     pattern = re.escape(parts[0])
     for name, rest in zip(parts[1::2], parts[2::2], strict=True):
@@ -71,6 +71,11 @@ def _projected(store: Store, table: Json, keys: list[str], location: str) -> lis
                 "INVALID_TABLE_PROPERTY", f"storage.location.template names no column {name}"
             )
         pattern += f"(?P<{name.lower()}>[^/]+){re.escape(rest)}"
+    missing = [name for name in keys if name not in [found.lower() for found in parts[1::2]]]
+    if missing:
+        raise QueryError(
+            "INVALID_TABLE_PROPERTY", f"storage.location.template lacks ${{{missing[0]}}}"
+        )
     matcher = re.compile(pattern)
     groups: dict[tuple[str, ...], tuple[str, list[ObjectInfo]]] = {}
     for info in store.list(bucket, parts[0]):
@@ -92,81 +97,8 @@ def injected_columns(table: Json) -> list[str]:
     if parameters.get("projection.enabled", "").lower() != "true":
         return []
     keys = [k["Name"].lower() for k in table.get("PartitionKeys") or []]
-    return [k for k in keys if parameters.get(f"projection.{k}.type") == "injected"]
-
-
-def _projection(parameters: dict[str, str], name: str) -> Callable[[str], bool]:
-    def get(option: str) -> str | None:
-        return parameters.get(f"projection.{name}.{option}")
-
-    kind = get("type")
-    if kind == "enum":
-        allowed = {v.strip() for v in (get("values") or "").split(",")}
-        return lambda value: value in allowed
-    if kind == "integer":
-        low, high = (int(v) for v in (get("range") or "").split(","))
-        digits, step = int(get("digits") or 0), int(get("interval") or 1)
-
-        def fits(value: str) -> bool:
-            if not re.fullmatch(r"-?\d+", value):
-                return False
-            number = int(value)
-            return (
-                low <= number <= high
-                and (number - low) % step == 0
-                and value == str(number).zfill(digits)
-            )
-
-        return fits
-    if kind == "date":
-        return _dates(name, get("format") or "", get("range") or "")
-    if kind == "injected":
-        return lambda value: True
-    raise QueryError(
-        "INVALID_TABLE_PROPERTY",
-        f"projection.{name}.type is {kind}: use enum, integer, date or injected",
-    )
-
-
-_JAVA = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
-
-
-def _dates(name: str, java: str, span: str) -> Callable[[str], bool]:
-    pattern = "".join(_JAVA.get(p, p) for p in re.findall(r"yyyy|MM|dd|HH|mm|ss|'[^']*'|.", java))
-    pattern = pattern.replace("'", "")
-    if re.search(r"(?<!%)[A-Za-z]", pattern.replace("T", "").replace("Z", "")):
-        refuse(f"projection.{name}.format {java} is not supported here")
-    try:
-        low, high = (_bound(v.strip(), pattern) for v in span.split(","))
-    except ValueError:
-        raise QueryError(
-            "INVALID_TABLE_PROPERTY", f"projection.{name}.range {span} does not fit {java}"
-        ) from None
-
-    def fits(value: str) -> bool:
-        try:
-            moment = datetime.strptime(value, pattern)
-        except ValueError:
-            return False
-        return low <= moment <= high and moment.strftime(pattern) == value
-
-    return fits
-
-
-def _bound(shown: str, pattern: str) -> datetime:
-    match = re.fullmatch(r"NOW(?:([+-])(\d+)(YEAR|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND)S?)?", shown)
-    if match is None:
-        return datetime.strptime(shown, pattern)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    if match[1] is None:
-        return now
-    count = int(match[2]) * (1 if match[1] == "+" else -1)
-    if match[3] in ("YEAR", "MONTH"):
-        months = now.year * 12 + now.month - 1 + count * (12 if match[3] == "YEAR" else 1)
-        last = (date(months // 12 + (months % 12 == 11), (months + 1) % 12 + 1, 1)
-                - timedelta(days=1)).day  # fmt: skip
-        return now.replace(year=months // 12, month=months % 12 + 1, day=min(now.day, last))
-    return now + timedelta(**{match[3].lower() + "s": count})
+    kinds = {k: parameters.get(f"projection.{k}.type", "").strip().lower() for k in keys}
+    return [k for k in keys if kinds[k] == "injected"]
 
 
 _ESCAPED = re.compile(r"""[\x01-\x1f"#%'*/:=?\\\x7f{\[\]^]""")
