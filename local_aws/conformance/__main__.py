@@ -24,6 +24,7 @@ def judge(folder: Path, wanted: list[str]) -> None:
             found = {}
             for statement in statements(topic):
                 answer = client.answer(statement.sql)
+                answer.sql = statement.sql
                 if not statement.ordered:
                     answer.rows.sort(key=str)
                 if topic == REFUSALS and not answer.error:

@@ -20,6 +20,8 @@ class Answer:
     rows: list[list[Any]] = field(default_factory=list)
     error: str = ""
     message: str = ""
+    sql: str = ""
+    """The statement that was asked: an answer to another one is none."""
 
 
 def write(topic: str, answers: dict[str, Answer]) -> None:
@@ -38,6 +40,7 @@ def read(topic: str) -> dict[str, Answer]:
             one.get("rows", []),
             one.get("error", ""),
             one.get("message", ""),
+            one["sql"],
         )
         for name, one in stored.items()
     }
@@ -45,9 +48,9 @@ def read(topic: str) -> dict[str, Answer]:
 
 def _shown(answer: Answer) -> str:
     if answer.error:
-        return _json({"error": answer.error, "message": answer.message})
+        return _json({"sql": answer.sql, "error": answer.error, "message": answer.message})
     rows = "".join(f"\n    {_json(row)}," for row in answer.rows).rstrip(",")
-    return f'{{"columns": {_json(answer.columns)}, "rows": [{rows}]}}'
+    return f'{{"sql": {_json(answer.sql)}, "columns": {_json(answer.columns)}, "rows": [{rows}]}}'
 
 
 def _json(value: Any) -> str:

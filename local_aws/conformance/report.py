@@ -28,7 +28,7 @@ class Report:
     """Statements that must be refused and were."""
 
     missing: list[str] = field(default_factory=list)
-    """Statements without an answer of Trino's."""
+    """Statements that Trino was not asked, in these words."""
 
     @property
     def wrong(self) -> list[tuple[Statement, Verdict]]:
@@ -90,7 +90,7 @@ def check(folder: Path, wanted: list[str]) -> Report:
             stored = answers.read(topic)
             for statement in statements(topic):
                 trino = stored.get(statement.name)
-                if trino is None:
+                if trino is None or trino.sql != statement.sql:
                     report.missing.append(statement.key)
                     continue
                 got = engine.answer(statement.sql)

@@ -35,6 +35,9 @@ class Argument:
             return self.value.sql
         if form == "path":
             return json_path(self.value)
+        if form == "instant":
+            name = self.value.type.name
+            return f"({self.value.sql}).i" if name == "timestamptz" else self.value.sql
         if form == "constant":
             if "r" in self.value.sql and "." in self.value.sql.split("CAST", 1)[0]:
                 refuse("This argument must be a constant here")
@@ -53,6 +56,10 @@ class CallCompiler(Compiler):
 
     def call(self, node: tree.Call, scope: Scope) -> Value:
         """One call."""
+        if node.filter is not None and node.window is not None:
+            raise QueryError(
+                "NOT_SUPPORTED", "FILTER is not yet supported for window functions", node.at
+            )
         special = SPECIAL.get(node.name)
         if special is not None:
             self._plain_only(node, special.aggregate)
@@ -69,10 +76,6 @@ class CallCompiler(Compiler):
             if node.name != "count":
                 mismatch(f"Unexpected parameters (*) for function {node.name}", node.at)
             return Value(f"count(*){self.tail(node, scope)}", Type("bigint"))
-        if node.filter is not None and node.window is not None:
-            raise QueryError(
-                "NOT_SUPPORTED", "FILTER is not yet supported for window functions", node.at
-            )
         if kind == "window" and node.window is None:
             raise QueryError(
                 "EXPRESSION_NOT_AGGREGATE",
@@ -81,9 +84,14 @@ class CallCompiler(Compiler):
             )
         self._plain_only(node, kind != "scalar")
         overload, values, bindings, lambdas = self._choose(node, overloads, scope)
+        offset = values[1].literal if node.name in ("lag", "lead") and len(values) > 1 else 0
+        if isinstance(offset, int) and offset < 0:
+            raise QueryError("INVALID_FUNCTION_ARGUMENT", "Offset must be at least 0", node.at)
+        if node.distinct and values[0].type.name == "timestamptz" and node.name == "count":
+            values[0] = Value(self.comparable(values[0]), values[0].type)
         result = resolve(overload.result, _first(overload, values), bindings) or UNKNOWN
         if overload.keeps_length:
-            result = _as_long_as(result, values[0].type)
+            result = _as_long_as(node.name, result, values[0].type)
         args = [Argument(v, lambdas.get(i, {})) for i, v in enumerate(values)]
         extra = {}
         if kind != "scalar":
@@ -164,7 +172,7 @@ class CallCompiler(Compiler):
         shown = ", ".join("function" if v is None else str(v.type) for v in given)
         expected = ", ".join(overload.text for overload in overloads)
         return QueryError(
-            "TYPE_MISMATCH",
+            "FUNCTION_NOT_FOUND",
             f"Unexpected parameters ({shown}) for function {node.name}. Expected: {expected}",
             node.at,
         )
@@ -206,7 +214,7 @@ class CallCompiler(Compiler):
             bindings[output.name] = body.type
         elif wanted == BOOLEAN:
             if body.type not in (BOOLEAN, UNKNOWN):
-                mismatch(f"Lambda must return boolean, not {body.type}", node.at)
+                mismatch(f"Unexpected parameters: the lambda gives {body.type}, not boolean", node.at)
             body = coerce(body, BOOLEAN)
         else:
             merged = common(wanted, body.type)
@@ -302,9 +310,11 @@ class CallCompiler(Compiler):
         return f"{sql} {way} NULLS {nulls}"
 
 
-def _as_long_as(kind: Type, first: Type) -> Type:
+def _as_long_as(name: str, kind: Type, first: Type) -> Type:
     """``varchar`` or ``array(varchar)`` with the length of the first argument."""
     text = Type("varchar", first.numbers if first.name == "varchar" else ())
+    if name == "url_encode" and text.numbers:  # a character may become four escapes
+        text = Type("varchar", (text.numbers[0] * 12,))
     return array(text) if kind.name == "array" else text
 
 

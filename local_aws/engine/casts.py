@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
     DOUBLE,
+    JSON,
     Type,
     as_decimal,
     coerces,
     quote,
+    quote_text,
 )
 
 
@@ -99,9 +102,15 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
         text = _to_text(sql, a, safe=safe)
         return f"local_fits_cast({text}, {b.numbers[0]}, {str(safe).lower()})" if b.numbers else text
     if b.name == "json":
+        if _has_nameless(a):
+            return f"CAST({_json_text(sql, a)} AS JSON)"
         made = f"to_json({_json_ready(sql, a)})"
         return f"CAST(py_json_sorted(CAST({made} AS VARCHAR)) AS JSON)" if _has_map(a) else made
     if a.name == "json":
+        if b.of and b.of[0].name == "json" and b.name == "array":
+            # A null in the document stays JSON's null, which a cast would turn into SQL's.
+            whole = f"CASE WHEN json_type({sql}) = 'ARRAY' THEN json_extract({sql}, '$[*]')"
+            return f"{whole} ELSE {cast}({sql} AS {b.duck}) END"
         return f"{cast}({sql} AS {b.duck})"
     if b.name == "timestamp":
         moment = sql if a.name == "timestamp" else f"CAST({sql} AS TIMESTAMP)"
@@ -254,6 +263,26 @@ def timestamp_text(sql: str, a: Type) -> str:
     if digits >= 6:
         return f"strftime({sql}, '%Y-%m-%d %H:%M:%S.%f')"
     return f"left(strftime({sql}, '%Y-%m-%d %H:%M:%S.%f'), -{6 - digits})"
+
+
+def _has_nameless(kind: Type) -> bool:
+    return None in kind.fields or any(_has_nameless(inner) for inner in kind.of)
+
+
+def _json_text(sql: str, a: Type) -> str:
+    """JSON of rows without names, whose keys are all empty: DuckDB would invent names."""
+    if a.name == "row":
+        parts = " || ',' || ".join(
+            f"{quote_text(json.dumps(name or '') + ':')} || coalesce("
+            + _json_text(f"struct_extract({sql}, {quote_text(key)})", inner)
+            + ", 'null')"
+            for name, key, inner in zip(a.fields, a.struct_names, a.of, strict=True)
+        )
+        return f"CASE WHEN ({sql}) IS NULL THEN NULL ELSE '{{' || {parts} || '}}' END"
+    if a.name == "array":
+        items = f"list_transform({sql}, lambda j_: coalesce({_json_text('j_', a.of[0])}, 'null'))"
+        return f"('[' || array_to_string({items}, ',') || ']')"
+    return f"CAST({convert(sql, a, JSON, safe=False)} AS VARCHAR)"
 
 
 def _has_map(kind: Type) -> bool:

@@ -9,6 +9,7 @@ from local_aws.engine import arithmetic, tree
 from local_aws.engine.call import CallCompiler
 from local_aws.engine.casts import explicit
 from local_aws.engine.errors import QueryError, refuse
+from local_aws.engine.native_json import canonical
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.types import (
     BIGINT,
@@ -79,7 +80,11 @@ class LiteralCompiler(CallCompiler):
                 raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid DECIMAL", node.at)
             return self._decimal(shown)
         if name == "json":
-            return Value(f"CAST(json({quote_text(shown)}) AS JSON)", Type("json"))
+            try:
+                return Value(f"CAST({quote_text(canonical(shown))} AS JSON)", Type("json"))
+            except ValueError:
+                text = f"Cannot convert value to JSON: '{shown}'"
+                raise QueryError("INVALID_LITERAL", text, node.at) from None
         try:
             kind = parse_type(name)
         except ValueError:

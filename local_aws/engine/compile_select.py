@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from local_aws.engine import tree
 from local_aws.engine.compile_relation import RelationCompiler, conjuncts
 from local_aws.engine.compiler import Column, Rel
@@ -35,7 +37,7 @@ class SelectCompiler(RelationCompiler):
 
     def _check_distinct(self, node: tree.Select, items: list[tuple[str | None, Value]]) -> None:
         for _, value in items:
-            if node.distinct and value.type.name in ("json", "function"):
+            if node.distinct and value.type.name == "function":
                 mismatch(f"DISTINCT can only be applied to comparable types: {value.type}", node.at)
 
     def _where(self, node: tree.Expr | None, scope: Scope) -> str:
@@ -64,7 +66,7 @@ class SelectCompiler(RelationCompiler):
                 items += self._star_items(item.expr, scope, node)
                 continue
             name = item.alias
-            if name is None and isinstance(item.expr, tree.Ident | tree.Deref):
+            if name is None and _is_path(item.expr):
                 name = item.expr.name
             items.append((name, self.expr(item.expr, scope)))
         return items
@@ -83,13 +85,19 @@ class SelectCompiler(RelationCompiler):
         else:
             parts = _name_parts(star.qualifier)
             found = scope.qualified(parts)
+            if not found and _is_path(star.qualifier):
+                what = ".".join(parts)
+                raise QueryError("TABLE_NOT_FOUND", f"Unable to resolve reference {what}", star.at)
             if not found:
                 return self._row_items(star, scope)
         found = [f for f in found if not (f.name or "").startswith("$")]
         names: list[str | None] = [f.name for f in found]
         if star.aliases:
             if len(star.aliases) != len(found):
-                mismatch("Column alias list has a different number of entries", star.at)
+                raise QueryError(
+                    "MISMATCHED_COLUMN_ALIASES",
+                    "Column alias list has a different number of entries", star.at,
+                )  # fmt: skip
             names = list(star.aliases)
         return [
             (name, Value(self.touch(f).sql, f.type)) for name, f in zip(names, found, strict=True)
@@ -138,7 +146,7 @@ class SelectCompiler(RelationCompiler):
             value = items[position - 1][1]
         else:
             value = self.expr(node, scope)
-        if value.type.name in ("json", "function"):
+        if value.type.name == "function":
             mismatch(f"{value.type} is not comparable, and therefore cannot be grouped", node.at)
         return value.sql if value.sql != "NULL" else "CAST(NULL AS INTEGER)"
 
@@ -188,6 +196,13 @@ class SelectCompiler(RelationCompiler):
                 node.at,
             )
         return position - 1
+
+
+def _is_path(node: tree.Expr) -> TypeGuard[tree.Ident | tree.Deref]:
+    """Whether it is names and dots only; a field of anything else has no name of its own."""
+    while isinstance(node, tree.Deref):
+        node = node.base
+    return isinstance(node, tree.Ident)
 
 
 def _name_parts(node: tree.Expr) -> list[str]:

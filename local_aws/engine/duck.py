@@ -211,5 +211,7 @@ _PATTERNS = (
     (r"[Cc]ould not parse string|Failed to parse", "INVALID_FUNCTION_ARGUMENT", None),
     (r"Malformed JSON|Invalid JSON", "HIVE_BAD_DATA", None),
     (r"Map keys must be unique", "INVALID_FUNCTION_ARGUMENT", "Duplicate map keys are not allowed"),
+    (r"(date|timestamp) field value out of range|with value '?-?nan|Casting value .* failed",
+     "INVALID_CAST_ARGUMENT", None),
     (r"Overflow in|out of range|exceeds the maximum", "NUMERIC_VALUE_OUT_OF_RANGE", None),
 )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from local_aws.engine.errors import refuse
 from local_aws.engine.types import Type
 
 
@@ -27,7 +26,15 @@ def equality(a: str, b: str, kind: Type) -> str:
             f"OR list_contains({pairs}, false) THEN false WHEN {nulls} THEN NULL ELSE true END"
         )
     if kind.name == "map":
-        refuse("Comparing maps is not supported here")
+        pair = equality("map_extract_value(" + a + ", k_)", f"map_extract_value({b}, k_)", kind.of[1])
+        pairs = f"list_transform(map_keys({a}), lambda k_: {pair})"
+        strangers = f"len(list_filter(map_keys({b}), lambda k_: NOT list_contains(map_keys({a}), k_)))"
+        return (
+            f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL "
+            f"WHEN cardinality({a}) <> cardinality({b}) OR {strangers} > 0 "
+            f"OR list_contains({pairs}, false) THEN false "
+            f"WHEN len(list_filter({pairs}, lambda y_: y_ IS NULL)) > 0 THEN NULL ELSE true END"
+        )
     if kind.name in ("real", "double"):
         return compared("=", a, b)
     return f"({a} = {b})"

@@ -55,8 +55,9 @@ def refuse(text: str, at: int | None = None) -> NoReturn:
 
 
 def mismatch(text: str, at: int | None = None) -> NoReturn:
-    """Fail with TYPE_MISMATCH."""
-    raise QueryError("TYPE_MISMATCH", text, at)
+    """Fail with TYPE_MISMATCH; no function for these arguments is FUNCTION_NOT_FOUND to Trino."""
+    unknown = text.startswith("Unexpected parameters")
+    raise QueryError("FUNCTION_NOT_FOUND" if unknown else "TYPE_MISMATCH", text, at)
 
 
 def syntax(text: str, at: int | None = None) -> NoReturn:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import re
 
-from local_aws.engine.errors import refuse
+from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.scope import Value
+
+
+_STEPS = re.compile(r"\.([^\W\d][\w-]*)|\[(\d+)\]|\[\"((?:[^\"\\])*)\"\]")
+
+
+def json_steps(path: str) -> list[str | int]:
+    """The steps of a path that ``json_path`` takes."""
+    return [int(b) if b else a or c for a, b, c in _STEPS.findall(path[1:])]
 
 
 def json_path(value: Value) -> str:
@@ -13,11 +21,9 @@ def json_path(value: Value) -> str:
     if not isinstance(value.literal, str):
         refuse("A JSON path must be a literal here")
     path = value.literal
-    if not path.startswith("$"):
-        path = "$." + path if not path.startswith("[") else "$" + path
-    steps = re.findall(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\"((?:[^\"\\])*)\"\]", path[1:])
+    steps = _STEPS.findall(path[1:])
     rebuilt = "".join(f".{a}" if a else f"[{b}]" if b else f'["{c}"]' for a, b, c in steps)
-    if rebuilt != path[1:]:
-        refuse(f"JSON path {path} is not supported here")
+    if not path.startswith("$") or rebuilt != path[1:]:
+        raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Invalid JSON path: '{path}'")
     duck = "$" + "".join(f'."{a or c}"' if not b else f"[{b}]" for a, b, c in steps)
     return "'" + duck.replace("'", "''") + "'"

@@ -74,5 +74,19 @@ def _value(kind: str, raw: str, at: int) -> tuple[str, str]:
             raise QueryError("SYNTAX_ERROR", "Binary literal must be pairs of hex digits", at)
         return kind, text
     if kind == "unicode":
-        raise QueryError("NOT_SUPPORTED", "Unicode string literals U&'...' are not supported", at)
+        return "string", _unescaped(raw[3:-1].replace("''", "'"), at)
     return kind, raw
+
+
+def _unescaped(text: str, at: int) -> str:
+    """``\\2603`` and ``\\+01F600`` in U&'...' as the characters they mean."""
+
+    def char(found: re.Match[str]) -> str:
+        if found[1]:
+            return "\\"
+        if not (found[2] or found[3]):
+            raise QueryError("SYNTAX_ERROR", "Incomplete escape sequence", at)
+        return chr(int(found[2] or found[3], 16))
+
+    escape = r"\\(?:(\\)|([0-9A-Fa-f]{4})|\+([0-9A-Fa-f]{6}))?"
+    return re.sub(escape, char, text)

@@ -63,7 +63,7 @@ create macro local_from_iso8601(s) as local_with_zone(local_iso_wall(s), local_i
 create macro local_double_text(x) as
     case when isnan(x) then 'NaN'
          when isinf(x) then case when x > 0 then 'Infinity' else '-Infinity' end
-         when x = 0 then case when cast(x as varchar)[1] = '-' then '-0.0' else '0.0' end
+         when x = 0 then case when cast(x as varchar)[1] = '-' then '-0E0' else '0E0' end
          else case when x < 0 then '-' else '' end || local_scientific(replace(cast(abs(x) as varchar), '-', '~')) end;
 create macro local_to_real(x) as
     case when abs(x) > 3.4028235677973366e38 and not isinf(x) and not isnan(x)
@@ -91,7 +91,7 @@ create macro local_json_scalar(j, safe) as
     case when json_type(j) in ('OBJECT', 'ARRAY')
          then case when safe then null else local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to varchar', j) end
          when json_type(j) = 'NULL' then null
-         when json_type(j) = 'DOUBLE' then local_double_text(cast(j->>'$' as double))
+         when json_type(j) = 'DOUBLE' then local_double_text(try_cast(j->>'$' as double))
          else j->>'$' end;
 create macro local_decimal_quotient(a, b) as
     case when b = 0 then local_fail('DIVISION_BY_ZERO', 'Division by zero', cast(a as varchar) || cast(b as varchar))::hugeint
@@ -142,14 +142,19 @@ create macro local_split_part(s, d, n) as
          else str_split(s, d)[n] end;
 create macro local_regexp_extract(s, p, g) as
     case when regexp_matches(s, p) then regexp_extract(s, p, g) end;
-create macro local_json_extract_scalar(j, p) as
+create macro local_json_extract_scalar(j, p, steps) as
     case json_type(j, p) when 'OBJECT' then null when 'ARRAY' then null when 'NULL' then null
+         when 'DOUBLE'
+         then case when regexp_matches(cast(j as varchar), '[.][0-9]*0(?:[^0-9]|$)|[0-9][eE]|[0-9]{16}')
+                   then py_json_number(cast(j as varchar), steps) else json_extract_string(j, p) end
          else json_extract_string(j, p) end;
 create macro local_url(u, n) as
     case when u is null then null
          when regexp_full_match(u, '[^\s<>"{}|\\^`]*') then
             regexp_extract(u, '^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://(?:[^/?#@]*@)?([^/?#:]*|\[[^\]]*\])(?::([0-9]*))?)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$', n)
          else null end;
+create macro local_url_path(u) as
+    case when local_url(u, 4)[1] <> '/' and local_url(u, 1) <> '' then '' else local_url_part(u, 4) end;
 create macro local_blank() as
     chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(28) || chr(29) ||
     chr(30) || chr(31) || chr(5760) || chr(8192) || chr(8193) || chr(8194) || chr(8195) ||
@@ -190,6 +195,21 @@ create macro local_combinations(a, n) as
          when n > len(a) then [a][1:0]
          else list_transform(list_filter(range(cast(pow(2, len(a)) as bigint)), lambda m: bit_count(m) = n),
                              lambda m: list_filter(a, lambda e, i: (m >> (i - 1)) & 1 = 1)) end;
+create macro local_skewness(n, sample) as
+    case when n < 3 then null else sample * (n - 2) / sqrt(cast(n as double) * (n - 1)) end;
+create macro local_pieces(s, d) as case when s = '' then [] else str_split(s, d) end;
+create macro local_weighted(pairs, p) as
+    list_sort(flatten(list_transform(list_filter(pairs, lambda e: e.v is not null and e.w is not null),
+        lambda e: list_transform(range(cast(e.w as bigint)), lambda i: e.v))))
+    [least(cast(floor(p * list_sum(list_transform(list_filter(pairs, lambda e: e.v is not null), lambda e: e.w))) as bigint) + 1,
+           cast(list_sum(list_transform(list_filter(pairs, lambda e: e.v is not null), lambda e: e.w)) as bigint))];
+create macro local_cosine(a, b) as
+    case when a is null or b is null then null else
+    list_sum(list_transform(map_keys(a), lambda k: map_extract_value(a, k) * coalesce(map_extract_value(b, k), 0)))
+    / (sqrt(list_sum(list_transform(map_values(a), lambda x: x * x))) * sqrt(list_sum(list_transform(map_values(b), lambda x: x * x)))) end;
+create macro local_comparison(x) as
+    case when x in (-1, 0, 1) then x
+         else local_fail('INVALID_FUNCTION_ARGUMENT', 'Lambda comparator must return either -1, 0, or 1', cast(x as varchar))::integer end;
 create macro local_max(all_, numbers) as case when isnan(all_) then coalesce(numbers, all_) else all_ end;
 create macro local_valid(j) as case when json_valid(j) then cast(j as json) end;
 create macro local_wilson(successes, trials, z, side) as

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from local_aws.engine import hashes, native_text
-from local_aws.engine.native_json import canonical
+from local_aws.engine.native_json import canonical, number
 
 
 def fail(text: str, name: str = "INVALID_FUNCTION_ARGUMENT") -> NoReturn:
@@ -211,6 +211,7 @@ FUNCTIONS: list[Function] = [
     ("py_normal_cdf", lambda m, d, v: _normal(m, d).cdf(v), "DOUBLE, DOUBLE, DOUBLE -> DOUBLE"),
     ("py_inverse_normal_cdf", _inverse_normal, "DOUBLE, DOUBLE, DOUBLE -> DOUBLE"),
     ("py_json_sorted", canonical, "VARCHAR -> VARCHAR"),
+    ("py_json_number", number, "VARCHAR, VARCHAR -> VARCHAR"),
     ("py_json_array_contains", _json_array_contains, "VARCHAR, VARCHAR -> BOOLEAN"),
     *native_text.FUNCTIONS,
 ]  # fmt: skip

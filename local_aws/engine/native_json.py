@@ -27,6 +27,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def number(text: str, steps: str) -> str | None:
+    """The digits of a number as they are written, where DuckDB would shorten them."""
+    value = json.loads(text, parse_float=str, parse_int=str)
+    for step in json.loads(steps):
+        value = value[step]
+    return str(value)
+
+
 def _refuse(word: str) -> Any:
     raise ValueError(word)
 

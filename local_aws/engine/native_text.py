@@ -39,7 +39,7 @@ def _real_text(value: float) -> str:
     """A cast of a real: at most seven digits, always with an exponent."""
     if not math.isfinite(value) or value == 0:
         return real_text(value) + ("E0" if value == 0 else "")
-    sign, digits, exponent = Decimal(repr(float(real_text(value)))).normalize().as_tuple()
+    sign, digits, exponent = Decimal(value).normalize().as_tuple()
     point = len(digits) + int(exponent) - 1
     number = Decimal((sign, digits, 1 - len(digits))).quantize(Decimal("1.000000"))
     text = f"{number:f}".rstrip("0")
@@ -218,6 +218,14 @@ def _regexp_replace(text: str, pattern: str, replacement: str) -> str:
     return compiled.sub(filled, text)
 
 
+def _regexp_split(text: str, pattern: str) -> list[str]:
+    parts, last = [], 0
+    for found in java_pattern(pattern).finditer(text):
+        parts.append(text[last : found.start()])
+        last = found.end()
+    return [*parts, text[last:]]
+
+
 def _regexp_groups(text: str, pattern: str) -> list[list[str | None]]:
     return [list(found.groups()) for found in java_pattern(pattern).finditer(text)]
 
@@ -250,6 +258,7 @@ FUNCTIONS: list[Function] = [
     ("py_regexp_extract", _regexp_extract, "VARCHAR, VARCHAR, BIGINT -> VARCHAR"),
     ("py_regexp_extract_all", _regexp_extract_all, "VARCHAR, VARCHAR, BIGINT -> VARCHAR[]"),
     ("py_regexp_replace", _regexp_replace, "VARCHAR, VARCHAR, VARCHAR -> VARCHAR"),
+    ("py_regexp_split", _regexp_split, "VARCHAR, VARCHAR -> VARCHAR[]"),
     ("py_regexp_groups", _regexp_groups, "VARCHAR, VARCHAR -> VARCHAR[][]"),
     ("py_regexp_weave", _regexp_weave, "VARCHAR, VARCHAR, VARCHAR[] -> VARCHAR"),
     ("py_regexp_position", _regexp_position, "VARCHAR, VARCHAR, BIGINT, BIGINT -> INTEGER"),

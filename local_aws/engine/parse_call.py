@@ -171,6 +171,8 @@ def _trim(p: CallParser) -> Expr:
             p.advance()
             name = function
     operand = None
+    if p.peek_words("FROM") and name == "trim" and p.token_ahead(-1).text == "(":
+        p.unexpected("<expression>")
     if p.accept("FROM") is None:
         operand = p.expression()
         if p.accept("FROM") is not None:

@@ -123,6 +123,8 @@ def is_exact(pattern: Pattern, actual: Type) -> bool:
     """Whether no coercion is needed."""
     if pattern.exact is not None:
         return actual == pattern.exact or (actual.name == pattern.exact.name == "varchar")
+    if pattern.of and actual.of:
+        return actual.name == pattern.name and all(map(is_exact, pattern.of, actual.of))
     return pattern.is_variable or actual.name == pattern.name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,12 +11,13 @@ from local_aws.engine.arithmetic import combine
 from local_aws.engine.casts import coerce, explicit, unscaled
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
-from local_aws.engine.json_path import json_path
+from local_aws.engine.json_path import json_path, json_steps
 from local_aws.engine.macros import fails_by_error, has_column
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.special_nested import NESTED, _reduce_agg, arity
 from local_aws.engine.special_text import TEXT
 from local_aws.engine.special_time import TIME
+from local_aws.engine.tables import CATALOG
 from local_aws.engine.types import (
     BIGINT,
     DATE,
@@ -295,7 +297,8 @@ def _json_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     length = source.type.numbers if source.type.name == "varchar" else ()
     if node.name == "json_extract":
         return Value(f"json_extract({text}, {where})", JSON)
-    return Value(f"local_json_extract_scalar({text}, {where})", Type("varchar", length))
+    steps = quote_text(json.dumps(json_steps(str(path.literal))))
+    return Value(f"local_json_extract_scalar({text}, {where}, {steps})", Type("varchar", length))
 
 
 def _array_text(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -325,6 +328,11 @@ def _json_array_get(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     return Value(f"CASE WHEN json_type({items}) = 'ARRAY' THEN {text} END", JSON)
 
 
+def _name(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    shown = {"current_schema": c.resolver.database, "current_catalog": CATALOG}
+    return Value(quote_text(shown.get(node.name, "hadoop")), VARCHAR)
+
+
 def _date(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     arity(node, 1)
     return explicit(c.expr(node.args[0], scope), DATE, node.at, safe=False)
@@ -339,7 +347,8 @@ SPECIAL: dict[str, Special] = {
     "bitwise_left_shift": Special(_shift_bits), "bitwise_right_shift": Special(_shift_bits),
     "bitwise_right_shift_arithmetic": Special(_shift_bits), "typeof": Special(_typeof), "sum": Special(_decimal_aggregate, True),
     "avg": Special(_decimal_aggregate, True), "listagg": Special(_listagg, True),
-    "grouping": Special(_grouping), "reduce_agg": Special(_reduce_agg, True),
+    "current_schema": Special(_name), "current_catalog": Special(_name),
+    "current_user": Special(_name), "grouping": Special(_grouping), "reduce_agg": Special(_reduce_agg, True),
     "json_array_get": Special(_json_array_get),
     "json_extract": Special(_json_extract), "json_extract_scalar": Special(_json_extract),
     "json_array_length": Special(_array_text), "date": Special(_date),

@@ -154,9 +154,31 @@ def _array_distinct(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     )
 
 
+def _sort_by(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    """By a comparator: each element is put behind those that are not greater."""
+    value = c.expr(node.args[0], scope)
+    if value.type.name != "array":
+        mismatch(f"Unexpected parameters ({value.type}) for function array_sort", node.at)
+    element = value.type.of[0]
+    c.names += 1
+    sorted_, other = f"v{c.names}_", f"v{c.names}_y_"
+    _, body = c.lambda_body(node.args[1], [element, element], scope, [other, f"{sorted_}n[1]"])
+    if not body.type.is_integer:
+        mismatch(f"Unexpected parameters: the comparator gives {body.type}", node.at)
+    checked = f"local_comparison({body.sql})"
+    before = f"len(list_filter({sorted_}, lambda {other}: {checked} <= 0))"
+    step = (
+        f"list_concat(list_concat({sorted_}[1 : {before}], {sorted_}n), "
+        f"{sorted_}[{before} + 1 :])"
+    )
+    single = f"list_transform({value.sql}, lambda y_: [y_])"
+    folded = f"list_reduce({single}, lambda {sorted_}, {sorted_}n: {step}, ({value.sql})[1:0])"
+    return Value(f"CASE WHEN ({value.sql}) IS NULL THEN NULL ELSE {folded} END", value.type)
+
+
 def _array_sort(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if len(node.args) == 2:
-        refuse("array_sort with a comparator is not supported here", node.at)
+        return _sort_by(c, node, scope)
     arity(node, 1)
     value = c.expr(node.args[0], scope)
     if value.type.name != "array" or not value.type.of[0].is_orderable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -9,12 +10,18 @@ from local_aws.engine import tree
 from local_aws.engine.casts import coerce, explicit
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
+from local_aws.engine.native_text import java_pattern
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.types import BIGINT, VARBINARY, VARCHAR, Type, array, common, quote_text
 
 
 def concat(values: list[Value], at: int) -> Value:
     """``||`` and ``concat``: all text, all bytes, or arrays with elements."""
+    if any(v.is_null for v in values) and any(v.type.name == "array" for v in values):
+        raise QueryError(
+            "AMBIGUOUS_FUNCTION_CALL", "Could not choose a best candidate operator. Explicit type "
+            "casts must be added.", at,
+        )  # fmt: skip
     names = {v.type.name for v in values} - {"unknown"}
     if names <= {"varchar", "char"}:
         return Value("(" + " || ".join(coerce(v, VARCHAR).sql for v in values) + ")", VARCHAR)
@@ -106,6 +113,7 @@ def _regexp_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         )
     if not plain:
         return Value(f"py_regexp_extract({text.sql}, {pattern.sql}, {group})", _length(text))
+    group = str(rest[0].literal) if rest else "0"
     return Value(
         f"CASE WHEN regexp_matches({text.sql}, {pattern.sql}) "
         f"THEN regexp_extract({text.sql}, {pattern.sql}, {group}) END",
@@ -155,6 +163,19 @@ def _regexp_replace(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if duck is None:
         return Value(f"py_regexp_replace({text.sql}, {pattern.sql}, {rest[0].sql})", kind)
     return Value(f"regexp_replace({text.sql}, {pattern.sql}, {quote_text(duck)}, 'g')", kind)
+
+
+def _regexp_split(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if len(node.args) != 2:
+        mismatch("Unexpected parameters for function regexp_split", node.at)
+    text, pattern = _texts(c, node, scope, 2)
+    beyond, plain = _beyond_re2(pattern, node.at), False
+    with contextlib.suppress(ValueError):
+        # DuckDB leaves out what empty matches would cut.
+        literal = pattern.literal
+        plain = isinstance(literal, str) and java_pattern(literal).search("") is None
+    function = "regexp_split_to_array" if plain and not beyond else "py_regexp_split"
+    return Value(f"{function}({text.sql}, {pattern.sql})", array(_length(text)))
 
 
 def _replaced_length(text: Value, replacement: Value) -> Type:
@@ -301,6 +322,7 @@ TEXT: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "regexp_like": _regexp_like,
     "regexp_extract": _regexp_extract,
     "regexp_replace": _regexp_replace,
+    "regexp_split": _regexp_split,
     "replace": _replace,
     "format": _format,
     "normalize": _normalize,

@@ -266,11 +266,11 @@ def _date_parse(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         return Value(f"local_at_utc({wall})", TIMESTAMPTZ3)
     duck = _mysql(shown, node, parse=True)
     source = coerce(text, VARCHAR).sql
-    if "%y" in duck:
-        refuse("date_parse with a year of two digits (%y) is not supported here", node.at)
-    if "%Y" not in duck:  # Trino begins in 1970, DuckDB in 1900
+    if "%Y" not in duck and "%y" not in duck:  # Trino begins in 1970, DuckDB in 1900
         source, duck = f"('1970 ' || {source})", "%Y " + duck
     wall = f"strptime({source}, {_quoted(duck)})"
+    if "%y" in duck:  # Trino's century begins in 1970, DuckDB's in 1969
+        wall = f"CASE WHEN year({wall}) = 1969 THEN {wall} + to_years(100) ELSE {wall} END"
     if "%f" in duck:
         wall = f"make_timestamp(local_floor_div(epoch_us({wall}), 1000) * 1000)"
     return Value(wall, TIMESTAMP3)
