@@ -19,7 +19,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from benchmarks import child, data, floor, lake, stages
-from benchmarks.contenders import original, ours, pandas_apply, rules
+from benchmarks.contenders import original, ours, pandas_apply, rules, without_kernel
 from benchmarks.data import Source
 from benchmarks.report import machine, say, text, write
 
@@ -49,8 +49,9 @@ class Plan:
 MIXED_USERS = 90_000
 """Of the day that the contenders share: 107,000 records, in either spelling."""
 
-FULL = Plan(900_000, 20_000, (100_000, 300_000, 1_000_000, 2_000_000, 5_000_000), 50, 15, 500_000,
-            5, 60)  # fmt: skip
+SIZES = (100_000, 300_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000)
+FULL = Plan(900_000, 20_000, SIZES, 50, 15, 500_000, 5, 60)
+
 SMALL = Plan(90_000, 1_500, (100_000, 300_000), 50, 5, 200_000, 3, 20)
 TINY = Plan(1_500, 100, (1_000, 2_000), 1, 1, 1_000, 1, 1)
 """For the test: every step once, no figure worth anything."""
@@ -148,6 +149,7 @@ def _contend(
         few, some = mine[:ORIGINAL_PAGES], mine[:PANDAS_PAGES]
         calls |= {
             f"ours/{kind}": (rows, lambda m=mine, b=by: ours(m, b)),
+            f"ours, without the kernel/{kind}": (rows, lambda m=mine, b=by: without_kernel(m, b)),
             f"ours, 5 % bad tokens/{kind}": (rows, lambda m=spoiled, b=by: ours(m, b)),
             f"the original's way/{kind}": (
                 len(few) * data.PAGE,

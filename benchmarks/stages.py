@@ -13,12 +13,16 @@ from benchmarks.contenders import ours
 from ingestion.records import Rules
 
 STAGES = (
+    ("page JSON in C", "ingestion.kernel", "Library.scan"),
     ("page JSON", "ingestion.records", "parse"),
     ("envelopes: members, ids, arrival times", "ingestion.batches", "_offered"),
     ("arrival days", "ingestion.batches", "_days"),
+    ("tokens: base64 in C", "ingestion.kernel", "Library.decode"),
+    ("tokens: MAC of each in C", "ingestion.kernel", "Library.verify"),
     ("tokens: base64", "ingestion.tokens", "_raw"),
     ("tokens: MAC of each", "ingestion.tokens", "_signed_by"),
-    ("tokens: AES", "ingestion.tokens", "_decrypted"),
+    ("tokens: AES", "ingestion.keys", "Halves.decrypt_into"),
+    ("tokens: AES and slices", "ingestion.tokens", "_decrypted"),
     ("tokens: the rest", "ingestion.tokens", "open_all"),
     ("plaintexts", "ingestion.plaintexts", "Reader.read"),
     ("one at a time", "ingestion.records", "decode"),

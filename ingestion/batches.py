@@ -82,7 +82,13 @@ def decode_all(envelopes: Sequence[object], rules: Rules, fetched_at: Sequence[i
     times = fetched_at
     if len(offered.places) < len(envelopes):
         times = [fetched_at[place] for place in offered.places]
-    now = pa.array(times, pa.int64())
+    # Most batches were fetched at one time, which need not be looked at again for each row.
+    is_one = len(set(times)) == 1
+    now = (
+        pa.repeat(pa.scalar(times[0], pa.int64()), len(times))
+        if is_one
+        else pa.array(times, pa.int64())
+    )
     arrived_at = offered.arrivals
     if rules.clock.false_z:
         arrived_at = _from_wall(arrived_at, rules.clock)
@@ -91,26 +97,28 @@ def decode_all(envelopes: Sequence[object], rules: Rules, fetched_at: Sequence[i
     if not pc.all(usable).as_py():
         rows = pc.indices_nonzero(usable).to_pylist()
     reader = Reader()
-    latest = {time: time // 1_000 + TOKEN_CLOCK_SLACK_SECONDS for time in set(times)}
-    stamps = [latest[time] for time in times]
+    latest = pc.add(pc.divide(now, 1_000), TOKEN_CLOCK_SLACK_SECONDS).cast(pa.uint64())
     parts: list[_Part] = []
     bad: list[tuple[int, Reason]] = []
     size = -(-len(rows) // -(-len(rows) // MAX_ROWS)) if rows else 1  # no small one at the end
     for begin in range(0, len(rows), size):
         some = rows[begin : begin + size]
-        parts += _read(offered, some, rules, stamps, reader, bad)
-    refused = []
-    for row, reason in bad:
-        refusal = Refusal(reason, Stage.TOKEN, None, arrival_days[row].as_py())
-        refused.append((offered.places[row], refusal))
+        parts += _read(offered, some, rules, latest, reader, bad)
+    days = arrival_days.take(pa.array([row for row, _ in bad], pa.int32())).to_pylist()
+    refused = [
+        (offered.places[row], Refusal(reason, Stage.TOKEN, None, day))
+        for (row, reason), day in zip(bad, days, strict=True)
+    ]
     good = _table(offered, parts, reader, rules.clock, now, arrived_at, arrival_days)
     taken = (0 if good is None else good.num_rows) + len(refused)
     if taken == len(envelopes):
         return Decoded(good, refused)
-    done = {place for place, _ in refused}
+    done = pa.array([place for place, _ in refused], pa.int32())
     if good is not None:
-        done.update(good.column("place").to_pylist())
-    return Decoded(good, refused, sorted(set(range(len(envelopes))) - done))
+        done = pa.concat_arrays([done, *good.column("place").chunks])
+    every = tokens.numbered(range(len(envelopes)))
+    rest = every.filter(pc.invert(pc.is_in(every, done)))
+    return Decoded(good, refused, rest.to_pylist())
 
 
 # ---------- envelopes
@@ -186,7 +194,7 @@ def _read(
     offered: _Offered,
     rows: Sequence[int],
     rules: Rules,
-    latest: Sequence[int],
+    latest: pa.UInt64Array,
     reader: Reader,
     bad: list[tuple[int, Reason]],
 ) -> list[_Part]:
@@ -269,7 +277,7 @@ def _table(
     return pa.table(
         {
             **dict(zip(tables.ACCESS_LOGS.schema.names[: len(columns)], columns, strict=True)),
-            "place": pa.array(offered.places, pa.int32()).take(rows),
+            "place": tokens.numbered(offered.places).take(rows),
             "event_day": days.take(order),
             "arrival_day": arrival_days.take(rows),
         }

@@ -6,11 +6,13 @@ thousand of them per batch, in the one process that does everything else for all
 
 from collections.abc import Mapping
 
+import pyarrow as pa
+
 from ingestion import records, tokens
 from ingestion.pages import tokens_of
 from ingestion.records import Rules
 
-_ANY_TIME = 2**64 - 1
+_ANY_TIME = pa.scalar(2**64 - 1, pa.uint64())
 _BLOCK = 16
 
 
@@ -19,7 +21,7 @@ def plaintext_digests(texts: Mapping[int, bytes], rules: Rules) -> dict[int, byt
     ids = list(texts)
     envelopes = records.parse(b"[%s]" % b",".join(texts.values()))
     offered = tokens_of(envelopes)
-    opened = tokens.open_all(offered, range(len(ids)), rules.ring, [_ANY_TIME] * len(ids))
+    opened = tokens.open_all(offered, range(len(ids)), rules.ring, pa.repeat(_ANY_TIME, len(ids)))
     found: dict[int, bytes] = {}
     rest = list(opened.rest)
     for group in opened.plain:

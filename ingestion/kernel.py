@@ -217,6 +217,12 @@ class Library:
         return Found(count, memoryview(signed).cast("B")[: rows.end - begin], plain)
 
 
+def numbers(array: pa.Array) -> memoryview:
+    """Return an array of 32-bit integers as one that is quick to look things up in."""
+    values = memoryview(array.buffers()[1]).cast("B").cast("i")
+    return values[array.offset : array.offset + len(array)]
+
+
 def room(sizes: pa.Array, most: int) -> int:
     """Return how many bytes tokens of these sizes hold at most; longer than ``most`` is none.
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from ingestion import fields
 from ingestion.privacy import Pseudonyms
-from ingestion.tokens import JUNK, MAX_CHARACTERS
+from ingestion.tokens import JUNK, MAX_CHARACTERS, numbered
 
 MIN_ROWS = 16
 """Fewer rows of one layout cost less one by one."""
@@ -125,7 +125,7 @@ class Reader:
         A row that is in no answer was not understood, for whatever reason.
         """
         taken: defaultdict[_Kind, list[list[pa.Array]]] = defaultdict(list)
-        places = pa.array(range(len(rows)), pa.int32())
+        places = numbered(range(len(rows)))
         left = pa.repeat(True, len(rows))
         signs = _Signs(rows, ids)
         for _ in range(MAX_LAYOUTS):

@@ -50,12 +50,13 @@ bytearray(16 * 2**20)
 class Tokens(Sequence[str]):
     """Texts that lie in one buffer."""
 
-    __slots__ = ("at", "sizes", "text")
+    __slots__ = ("_begins", "_lengths", "at", "sizes", "text")
 
     def __init__(self, text: pa.Buffer, at: pa.Array, sizes: pa.Array) -> None:
         self.text = text
         self.at = at
         self.sizes = sizes
+        self._begins, self._lengths = kernel.numbers(at), kernel.numbers(sizes)
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Tokens":
@@ -71,8 +72,8 @@ class Tokens(Sequence[str]):
         return len(self.sizes)
 
     def __getitem__(self, place: Any) -> Any:
-        at, size = self.at[place].as_py(), self.sizes[place].as_py()
-        return self.text[at : at + size].to_pybytes().decode()
+        begin = self._begins[place]
+        return str(memoryview(self.text)[begin : begin + self._lengths[place]], "ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,15 @@ class Opened:
     """Places of the tokens that nothing was said about."""
 
 
+def numbered(places: Sequence[int]) -> pa.Array:
+    """Return places as 32-bit integers; a range costs next to nothing."""
+    if isinstance(places, range):
+        return pa.arange(places.start, places.stop, places.step).cast(pa.int32())
+    return pa.array(places, pa.int32())
+
+
 def open_all(
-    tokens: Sequence[str], places: Sequence[int], ring: KeyRing, latest: Sequence[int]
+    tokens: Sequence[str], places: Sequence[int], ring: KeyRing, latest: pa.UInt64Array
 ) -> Opened:
     """Open the tokens at ``places``; ``latest`` is the newest stamp that each of them may have."""
     if kernel.LIBRARY:
@@ -113,12 +121,12 @@ def _opened_in_c(
     tokens: Tokens,
     places: Sequence[int],
     ring: KeyRing,
-    latest: Sequence[int],
+    latest: pa.UInt64Array,
 ) -> Opened:
-    at, sizes, until = tokens.at, tokens.sizes, pa.array(latest, pa.uint64())
-    wanted = pa.array(places, pa.int32())
+    at, sizes = tokens.at, tokens.sizes
+    wanted = numbered(places)
     if len(places) < len(tokens):
-        at, sizes, until = at.take(wanted), sizes.take(wanted), until.take(wanted)
+        at, sizes, latest = at.take(wanted), sizes.take(wanted), latest.take(wanted)
     opened = Opened()
     rows = kernel.Rows(len(places), kernel.room(sizes, MAX_CHARACTERS))
     marks: list[pa.Array] = []
@@ -128,7 +136,7 @@ def _opened_in_c(
         left = raw.tokens
         keys = ring.halves(raw.first_stamp()) if left else []
         for key in keys:
-            found = library.verify(key.pads(library), raw, until[some], begin, rows)
+            found = library.verify(key.pads(library), raw, latest[some], begin, rows)
             if found.count:
                 key.decrypt_into(found.signed, found.plain)
                 marks.append(pa.repeat(key.fingerprint, found.count))
@@ -150,10 +158,10 @@ def _opened_in_c(
 
 
 def _opened_by_length(
-    tokens: Sequence[str], places: Sequence[int], ring: KeyRing, latest: Sequence[int]
+    tokens: Sequence[str], places: Sequence[int], ring: KeyRing, latest: pa.UInt64Array
 ) -> Opened:
     opened = Opened()
-    soonest = min(latest, default=0)
+    soonest = pc.min(latest).as_py() or 0
     by_length: defaultdict[int, list[int]] = defaultdict(list)
     for place in places:
         by_length[len(tokens[place])].append(place)
@@ -174,7 +182,7 @@ def _open(
     tokens: Sequence[str],
     places: list[int],
     ring: KeyRing,
-    latest: Sequence[int],
+    latest: pa.UInt64Array,
     soonest: int,
     padding: int,
     opened: Opened,
@@ -202,8 +210,9 @@ def _open(
     for key in keys:
         good, left = _signed_by(key, signed, given, left)
         if is_late_possible:
-            opened.rest.extend(places[row] for row in good if stamps[row] > latest[places[row]])
-            good = [row for row in good if stamps[row] <= latest[places[row]]]
+            until = latest.take(pa.array(places, pa.int32())).to_pylist()
+            opened.rest.extend(places[row] for row in good if stamps[row] > until[row])
+            good = [row for row in good if stamps[row] <= until[row]]
         if len(good) == count:
             opened.plain.append(_decrypted(key, places, table, signed_length))
         elif good:
