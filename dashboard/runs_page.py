@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 from dashboard.athena import Row
 from dashboard.lineage import took_seconds, waited_seconds
@@ -128,7 +129,7 @@ def _lineage(document: dict[str, Any], raw_database: str) -> str:
     depths: dict[str, int] = {}
     rows = [
         [
-            f'<span class="name">{_link(name)}</span>',
+            f'<span class="name">{_link(name, name in reads)}</span>',
             _maker(makers.get(name) or makers.get(name.rsplit(".", 1)[-1])),
             _listed(reads.get(name, [])),
             _listed(feeds.get(name, [])),
@@ -163,9 +164,11 @@ def _of_assets(assets: list[str], raw_database: str) -> list[str]:
     return [f"{raw_database}.{uri.removeprefix(raw)}" for uri in assets if uri.startswith(raw)]
 
 
-def _link(name: str) -> str:
-    model = name.rsplit(".", 1)[-1]
-    target = f"dbt_docs/index.html#!/model/model.daylight.{escape(model)}"
+def _link(name: str, is_model: bool) -> str:
+    if not is_model:  # a table of ingestion's
+        return escape(name)
+    model = quote(name.rsplit(".", 1)[-1], safe="")
+    target = f"dbt_docs/index.html#!/model/model.daylight.{model}"
     return f'<a href="{target}">{escape(name)}</a>'
 
 

@@ -7,7 +7,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dashboard import answers_page, costs_page, days_page, index_page, metrics_page, usage_page
+from dashboard import (
+    answers_page,
+    costs_page,
+    days_page,
+    index_page,
+    metrics_page,
+    runs_page,
+    usage_page,
+)
 from dashboard.athena import Reply
 from dashboard.charts import wilson
 from dashboard.cookbook import Answer, Question
@@ -22,6 +30,20 @@ HOSTILE = '/a</script><img src=x onerror="alert(1)">/{id}'
 
 REFERENCE = re.compile(r"""(?:src|href|srcset|action)\s*=\s*["']?([^"'\s>]+)""")
 VOID = {"meta", "link", "br", "img"}
+
+
+NO_RUN: dict = {"runs": {}, "tasks": {}, "tables": {}}
+HOSTILE_RUN = {
+    "runs": {HOSTILE: {"run": "1", "started_at": "2026-11-20T15:00:00+00:00", "state": HOSTILE}},
+    "tasks": {
+        "a": {
+            **{"run": "1", "dag_id": HOSTILE, "task_id": HOSTILE, "state": HOSTILE},
+            **{"started_at": "2026-11-20T15:00:00+00:00", "ended_at": None},
+            **{"upstream": [], "assets": [], "recent": []},
+        }
+    },
+    "tables": {HOSTILE: [HOSTILE + "x"]},
+}
 
 
 def index(airflow_url: str | None = None, days: int = 7, standing: dict | None = None) -> str:
@@ -62,6 +84,7 @@ def every_page(found: Numbers) -> dict[str, str]:
         "days": days_page.render(found, SEOUL, SEOUL),
         "costs": costs_page.render(found, [answer()]),
         "answers": answers_page.render([answer()] if found.daily else []),
+        "runs": runs_page.render(HOSTILE_RUN if found.daily else NO_RUN, [], "raw"),
         "index": index(days=len(found.daily)),
     }
 
