@@ -10,33 +10,37 @@ from typing import Any
 
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 
-_parsed: dict[Path, tuple[Any, frozenset[Any]]] = {}
-
 
 def parse() -> None:
     """Parse the project as the scheduler's target sees it, and keep it for tasks forked later."""
-    from dbt.cli.main import dbtRunner
+    from cosmos.dbt.runner import get_runner
 
     files = _files(DBT_PROJECT)
     folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
-    manifest: Any = dbtRunner().invoke(["parse", "--quiet", "--target", "prod", *folders]).result
+    runner: Any = get_runner()  # Cosmos has one per process: what is kept with it is inherited
+    manifest = runner.invoke(["parse", "--quiet", "--target", "prod", *folders]).result
     if manifest is not None:  # a broken project: the tasks will say so, not the scheduler
         # Cosmos has laid the same manifest where dbt would write it: a quarter of a task's time.
         manifest.write = lambda path: None
-        _parsed[DBT_PROJECT] = (manifest, files)
+        runner.parsed = (manifest, DBT_PROJECT, files)
 
 
 def begin_where_parsing_ended(context: Any, operator: Any) -> None:
     """Give dbt the project as it was parsed, if it still is that project (a Cosmos interceptor)."""
-    from cosmos.dbt.runner import get_runner
-
-    project = Path(operator.project_dir)
-    manifest, files = _parsed.get(project, (None, None))
-    # Variables may decide what a node is; the parsed project knows those of the environment only.
-    is_the_same = manifest is not None and not operator.vars and files == _files(project)
-    get_runner().manifest = manifest if is_the_same else None
+    dbt(Path(operator.project_dir))
     # Nobody listens to its lineage; for it, every task would ask AWS who we are.
     operator.calculate_openlineage_events_completes = lambda *_: False
+
+
+def dbt(project: Path = DBT_PROJECT) -> Any:
+    """Return Cosmos's dbt runner, which starts from the parsed project if that is unchanged."""
+    from cosmos.dbt.runner import get_runner
+
+    runner: Any = get_runner()
+    manifest, *parsed = getattr(runner, "parsed", (None, None, None))
+    is_the_same = parsed == [project, _files(project)]
+    runner.manifest = manifest if is_the_same else None
+    return runner
 
 
 def _files(project: Path) -> frozenset[Any]:

@@ -7,6 +7,7 @@ from airflow.configuration import conf
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
+from _choosing import build_only_if_chosen
 from _dbt_results import store_run_results
 from _parsed_project import DBT_PROJECT, begin_where_parsing_ended
 
@@ -15,6 +16,9 @@ EXECUTION = conf.get("daylight", "dbt_execution", fallback="local")
 
 Set by AIRFLOW__DAYLIGHT__DBT_EXECUTION. DECISIONS.md says why it is `local`.
 """
+
+POOL, POOL_SLOTS = "warehouse", 4
+"""A model takes one slot, maintenance all of them: one writer per table. Made from pools.json."""
 
 PROFILE = ProfileConfig(
     profile_name="daylight",
@@ -55,7 +59,11 @@ def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
         ),
         operator_args={
             "callback": store_run_results,
-            "interceptors": [begin_where_parsing_ended],
+            "interceptors": [build_only_if_chosen, begin_where_parsing_ended],
+            "full_refresh": "{{ params.full_refresh }}",
+            "pool": POOL,
+            # Behind a model that was not chosen the others go on; behind a red one nothing does.
+            "trigger_rule": "none_failed",
             # dbt-athena repeats what Athena throttles; a wrong model or a red test stays red.
             "retries": 0,
             "execution_timeout": timedelta(minutes=30),

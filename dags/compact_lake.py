@@ -16,7 +16,7 @@ and clear the task. Cut short, it goes on where it was |
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
 
 
 @dag(
@@ -26,6 +26,7 @@ from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
+    deadline=deadline_of(hours=3),
     tags=["maintain"],
     **TELLING,
 )

@@ -26,7 +26,7 @@ from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
+from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
 
 
 @dag(
@@ -34,6 +34,7 @@ from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
+    deadline=deadline_of(hours=12),
     params={
         "uri": Param(
             "s3://daylight-source/dumps/",

@@ -4,9 +4,14 @@
 Builds the dbt project on Athena, one task per model with its tests, checks the marts, and then
 rebuilds the site. Wakes up whenever a batch was published.
 
+Started by hand, it builds the models that you name (*Models*), and, when somebody approves it, from
+nothing (*Full refresh*: the run waits under *Required actions*).
+
 | | |
 | --- | --- |
 | **Impact** | tier 1: the metrics tables and the site |
+| **If `choose` fails** | a model's name is misspelt, and the message says which; nothing was \
+built. Start the DAG again. Or nobody answered within 12 hours whether it may rebuild from nothing |
 | **If a model fails** | read its log for dbt's message; what does not depend on it went on. Fix, \
 then clear the red task with *downstream* |
 | **If a test fails** | the model was built and its test is red; what depends on it did not run. \
@@ -20,12 +25,13 @@ missing |
 
 from pathlib import Path
 
-from airflow.sdk import dag, task
+from airflow.sdk import dag, get_current_context, task
 
 from _assets import RAW_ACCESS_LOGS
-from _defaults import DEFAULT_ARGS, TELLING, fail_at_once_unless_retryable
+from _choosing import PARAMS, ChooseModels
+from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
 from _parsed_project import DBT_PROJECT
-from _warehouse import warehouse
+from _warehouse import EXECUTION, warehouse
 
 
 @dag(
@@ -34,14 +40,17 @@ from _warehouse import warehouse
     max_active_runs=1,  # one writer per table
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
+    params=PARAMS,
+    deadline=deadline_of(hours=2),
     tags=["transform"],
     **TELLING,
 )
 def transform_warehouse() -> None:
     """Build, check and show the warehouse."""
     models = warehouse()
+    choose = ChooseModels(task_id="choose", is_watched=EXECUTION == "watcher", retries=0)
 
-    @task
+    @task(trigger_rule="none_failed")  # what was not chosen is skipped
     @fail_at_once_unless_retryable
     def check_marts() -> dict[str, object]:
         import expectations
@@ -49,7 +58,7 @@ def transform_warehouse() -> None:
 
         return expectations.check_marts(Settings.from_env()).as_dict()
 
-    @task
+    @task(trigger_rule="none_failed")
     @fail_at_once_unless_retryable
     def collect_query_costs() -> int:
         from ingestion import Settings, query_costs
@@ -64,11 +73,14 @@ def transform_warehouse() -> None:
         import alerts
         import dashboard
         from _dbt_results import generate_dbt_docs, show_dbt_docs_in_airflow
+        from _lineage import emit_dbt_events, events_file
         from ingestion import Settings
 
         settings = Settings.from_env()
         with tempfile.TemporaryDirectory() as target:
             generate_dbt_docs(DBT_PROJECT, Path(target))
+            emit_dbt_events(DBT_PROJECT, Path(target), get_current_context()["dag_run"].start_date)
+            dashboard.collect_lineage(settings, events_file())
             standing = alerts.standing(but="transform_warehouse")
             uri = dashboard.build(settings, Path(target), standing)
             show_dbt_docs_in_airflow(Path(target))
@@ -76,7 +88,7 @@ def transform_warehouse() -> None:
             alerts.remember_good_day(day)
         return uri
 
-    models >> check_marts() >> build_site()
+    choose >> models >> check_marts() >> build_site()
     models >> collect_query_costs()
 
 

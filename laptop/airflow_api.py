@@ -55,6 +55,15 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": is_paused})
 
+    def set_pool(self, name: str, pool: dict[str, Any]) -> None:
+        """Create a pool, or give it these slots."""
+        path = f"pools/{quote(name, safe='')}"
+        known = {found["name"] for found in self._call("GET", "pools?limit=100")["pools"]}
+        if name in known:
+            self._call("PATCH", path, {"name": name, **pool})
+        else:
+            self._call("POST", "pools", {"name": name, **pool})
+
     def unfinished_runs(self, dag_id: str) -> list[str]:
         """Return the ids of the runs that are running or queued."""
         runs = self._call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued")

@@ -1,6 +1,7 @@
 """`make run`: from an empty folder to daily metrics, then on schedule until Ctrl-C."""
 
 import fcntl
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from laptop.world import DUMPS_BUCKET, DUMPS_PREFIX, World, upload_dumps
 
 DAGS = ["load_dumps", "ingest_access_logs", "transform_warehouse"]
 LATER_DAGS = [
+    "backfill_access_logs",
     "compact_lake",
     "deliver_alerts",
+    "maintain_warehouse",
     "reconcile_access_logs",
     "replay_quarantine",
     "verify_warehouse",
@@ -161,6 +164,8 @@ def _start_airflow(laptop: Laptop, processes: Processes) -> AirflowApi:
         return airflow.has_dags([*DAGS, *LATER_DAGS])
 
     processes.wait_until(started[2], has_dags, seconds=120, every=0.5)
+    for name, pool in json.loads((REPOSITORY / "dags" / "pools.json").read_text()).items():
+        airflow.set_pool(name, pool)
     _report(f"airflow: healthy at {laptop.airflow_url}")
     return airflow
 

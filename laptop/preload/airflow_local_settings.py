@@ -7,6 +7,7 @@ file.
 """
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -31,9 +32,16 @@ HEAVY = (
     "openlineage.common.provider.dbt.local",
 )
 
+if "dag-processor" in sys.argv:  # it forks a process for each reading of a file
+    importlib.import_module("cosmos.converter")
+    importlib.import_module("cosmos.operators.local")
+
 if "scheduler" in sys.argv:
     for module in HEAVY:
         importlib.import_module(module)
     aws_descriptions.share("athena", "glue", "s3")
-    sys.path.append(str(DAGS))  # as Airflow does, only later
-    importlib.import_module("_parsed_project").parse()
+    # Under another name: a task imports its own `_parsed_project`, maybe of another version.
+    spec = importlib.util.spec_from_file_location("parsed_for_tasks", DAGS / "_parsed_project.py")
+    project = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(project)
+    project.parse()

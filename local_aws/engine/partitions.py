@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
 from local_aws.engine.errors import QueryError
@@ -18,11 +19,11 @@ DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Values of the partition columns, and how to list its files."""
+    """Values of the partition columns, and how to find its files: few of many are asked for."""
 
     values: tuple[str, ...]
-    prefix: str
-    files: Callable[[], list[ObjectInfo]]
+    find: Callable[[], Iterator[tuple[str, ObjectInfo]]]
+    """Each file, with the prefix that all files of its place have."""
 
 
 def location_of(uri: str) -> tuple[str, str]:
@@ -36,21 +37,21 @@ def find_partitions(store: Store, catalog: Catalog, table: Json) -> list[Partiti
     keys = [k["Name"].lower() for k in table.get("PartitionKeys") or []]
     location = str((table.get("StorageDescriptor") or {}).get("Location") or "")
     if not keys:
-        bucket, prefix = location_of(location)
-        return [Partition((), prefix, lambda: store.list(bucket, prefix))]
+        return [Partition((), partial(_listed, store, location))]
     parameters = table.get("Parameters") or {}
     if str(parameters.get("projection.enabled", "")).lower() == "true":
         return _projected(store, table, keys, location)
-    found = []
-    for partition in catalog.partitions(table["DatabaseName"], table["Name"]):
-        bucket, prefix = location_of(partition["StorageDescriptor"]["Location"])
-        found.append(
-            Partition(
-                tuple(partition["Values"]), prefix,
-                lambda bucket=bucket, prefix=prefix: store.list(bucket, prefix),  # type: ignore[misc]
-            )
-        )  # fmt: skip
-    return found
+    return [
+        Partition(values, partial(_listed, store, place))
+        for values, place in catalog.partition_places(table["DatabaseName"], table["Name"])
+    ]
+
+
+def _listed(store: Store, *locations: str) -> Iterator[tuple[str, ObjectInfo]]:
+    for location in locations:
+        bucket, prefix = location_of(location)
+        for info in store.list(bucket, prefix):
+            yield prefix, info
 
 
 def _projected(store: Store, table: Json, keys: list[str], location: str) -> list[Partition]:
@@ -77,17 +78,15 @@ def _projected(store: Store, table: Json, keys: list[str], location: str) -> lis
             "INVALID_TABLE_PROPERTY", f"storage.location.template lacks ${{{missing[0]}}}"
         )
     matcher = re.compile(pattern)
-    groups: dict[tuple[str, ...], tuple[str, list[ObjectInfo]]] = {}
-    for info in store.list(bucket, parts[0]):
-        match = matcher.match(info.key)
-        if match is None:
-            continue
+    folders = {match.group(): match for found in store.keys(bucket, parts[0])
+               if (match := matcher.match(found))}  # fmt: skip
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for folder, match in folders.items():
         values = tuple(unquote(match[name]) for name in keys)
         if all(check(value) for check, value in zip(checks, values, strict=True)):
-            groups.setdefault(values, (match.group(), []))[1].append(info)
+            groups.setdefault(values, []).append(f"s3://{bucket}/{folder}")
     return [
-        Partition(values, prefix, lambda members=members: members)  # type: ignore[misc]
-        for values, (prefix, members) in groups.items()
+        Partition(values, partial(_listed, store, *places)) for values, places in groups.items()
     ]
 
 

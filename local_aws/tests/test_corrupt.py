@@ -51,7 +51,7 @@ def holed(body: bytes) -> bytes:
     [
         ("files/", "", lambda b: GARBAGE, "select * from files", "HIVE_CANNOT_OPEN_SPLIT: "),
         ("files/", "", lambda b: b[:-20], "select * from files", "HIVE_CANNOT_OPEN_SPLIT: "),
-        ("files/", "", holed, "select sum(x + length(t)) from files", "HIVE_CURSOR_ERROR: A Parquet file"),
+        ("files/", "", holed, "select sum(x + length(t)) from files", "HIVE_CURSOR"),
         ("ice/metadata/", ".metadata.json", lambda b: GARBAGE, "select * from ice",
          "ICEBERG_INVALID_METADATA"),
         ("ice/metadata/", ".metadata.json", lambda b: None, "select * from ice",

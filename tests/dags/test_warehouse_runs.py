@@ -1,0 +1,188 @@
+"""What a run of the warehouse builds, and who may write its tables at the same time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+LOOKING_ON = """
+import sys
+seen = []
+sys.addaudithook(lambda event, details: seen.append((event, str(details[:1]))) if event in (
+    "socket.connect", "socket.getaddrinfo", "sqlite3.connect") else None)
+sys.path.insert(0, "dags")
+from airflow.dag_processing.dagbag import DagBag
+before = len(seen)
+bag = DagBag("dags")
+heavy = {"great_expectations", "pandas", "pyarrow", "pyathena", "dbt.cli.main", "ingestion"}
+import json
+print(json.dumps({"dags": len(bag.dags), "errors": len(bag.import_errors),
+                  "seen": seen[before:], "heavy": sorted(heavy & set(sys.modules))}))
+"""
+
+
+def chosen_by(context_models: str, chosen: list[str] | None = None) -> dict:
+    task = SimpleNamespace(xcom_pull=lambda task_ids, key: chosen)
+    return {"params": {"models": context_models}, "ti": task}
+
+
+def operator_of(dags, name: str):
+    tasks = dags["transform_warehouse"].tasks
+    return next(
+        task
+        for task in tasks
+        if task.task_id.startswith("warehouse.")
+        and task.extra_context["dbt_node_config"]["resource_name"] == name
+    )
+
+
+@pytest.fixture
+def in_repository(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("LAKE_BUCKET", "daylight-lake")
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def test_reading_the_dag_files_asks_neither_network_nor_database_and_loads_nothing_heavy(
+    manifest, tmp_path
+):
+    env = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+        "AIRFLOW__COSMOS__CACHE_DIR": str(tmp_path / "cosmos"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKING_ON], cwd=REPOSITORY, env=env, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["dags"] >= 9
+    assert found["errors"] == 0
+    assert found["seen"] == []
+    assert found["heavy"] == [], "import it inside the task"
+
+
+def test_a_misspelt_model_is_red_and_its_name_is_guessed(dags, manifest, in_repository):
+    from _choosing import selected
+
+    with pytest.raises(
+        AirflowFailException, match=r"metrics_daily_activ\. Did you mean metrics_daily_active"
+    ):
+        selected("fct_sessions metrics_daily_activ")
+
+
+def test_models_are_selected_as_dbt_selects_them(dags, manifest, in_repository):
+    from _choosing import selected
+
+    found = selected("+int_finality fct_sessions,tag:marts")
+
+    nodes = manifest["nodes"]
+    wanted, todo = {"fct_sessions"}, ["model.daylight.int_finality"]
+    while todo:
+        node = nodes[todo.pop()]
+        wanted.add(node["name"])
+        todo += [name for name in node["depends_on"]["nodes"] if name.startswith("model.")]
+    assert found == wanted
+    assert len(found) > 2
+
+
+def test_an_ordinary_run_builds_every_model_without_asking_what_was_chosen(dags):
+    from _choosing import build_only_if_chosen
+
+    build_only_if_chosen({"params": {"models": ""}, "ti": None}, operator_of(dags, "fct_sessions"))
+
+
+def test_a_chosen_run_skips_what_was_not_chosen(dags):
+    from _choosing import build_only_if_chosen
+
+    context = chosen_by("fct_sessions", ["fct_sessions"])
+
+    build_only_if_chosen(context, operator_of(dags, "fct_sessions"))
+    with pytest.raises(AirflowSkipException):
+        build_only_if_chosen(context, operator_of(dags, "dim_users"))
+
+
+def test_a_test_of_two_models_runs_with_either(dags):
+    from _choosing import build_only_if_chosen
+
+    test = operator_of(dags, "assert_funnels_never_increase")
+
+    build_only_if_chosen(chosen_by("x", ["metrics_funnel_daily"]), test)
+    with pytest.raises(AirflowSkipException):
+        build_only_if_chosen(chosen_by("x", ["dim_users"]), test)
+
+
+def test_a_model_runs_behind_skipped_ones_and_never_behind_a_red_one(dags):
+    tasks = [task for task in dags["transform_warehouse"].tasks if task.task_id != "choose"]
+
+    rules = {task.task_id: task.trigger_rule for task in tasks}
+
+    # build_site has one task before it, which is skipped only if everything is.
+    assert {name for name, rule in rules.items() if rule != "none_failed"} == {"build_site"}
+
+
+def test_every_writer_of_the_warehouse_takes_a_slot_and_maintenance_all(dags):
+    pools = json.loads((REPOSITORY / "dags" / "pools.json").read_text())
+    models = dags["transform_warehouse"].tasks
+    writers = {task.pool: task.pool_slots for task in models if "warehouse." in task.task_id}
+
+    assert writers == {"warehouse": 1}
+    maintaining = dags["maintain_warehouse"].get_task("run").partial_kwargs
+    assert maintaining["pool"] == "warehouse"
+    assert maintaining["pool_slots"] == pools["warehouse"]["slots"]
+
+
+def test_every_dag_has_a_deadline(dags):
+    without = {dag.dag_id for dag in dags.values() if not dag.deadline}
+
+    assert not without - {"deliver_alerts"}, "say after how long somebody should look"
+
+
+def test_a_project_that_was_changed_since_is_not_taken_from_memory(dags, tmp_path, monkeypatch):
+    from _parsed_project import _files, dbt
+
+    # Cosmos keeps one runner per process, but none under pytest.
+    runner = SimpleNamespace()
+    monkeypatch.setattr("cosmos.dbt.runner.get_runner", lambda: runner)
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.sql").write_text("select 1")
+    runner.parsed = ("the parsed project", tmp_path, _files(tmp_path))
+
+    assert dbt(tmp_path).manifest == "the parsed project"
+    assert dbt(tmp_path / "models").manifest is None
+    (tmp_path / "models" / "one.sql").write_text("select 12")
+    assert dbt(tmp_path).manifest is None
+    del runner.parsed
+    assert dbt(tmp_path).manifest is None
+
+
+def test_watching_has_a_task_for_every_model_too(dags, manifest):
+    from airflow.sdk import DAG
+
+    from _warehouse import warehouse
+
+    with DAG("watched", schedule=None) as watched:
+        warehouse("watcher")
+
+    names = {
+        task.extra_context["dbt_node_config"]["resource_name"]
+        for task in watched.tasks
+        if getattr(task, "extra_context", {}).get("dbt_node_config")
+    }
+    models = {
+        node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"
+    }
+    assert models <= names
