@@ -1,7 +1,9 @@
 """Airflow's processes over a lake that is there, a DAG run in them, and what it cost."""
 
 import contextlib
+import json
 import os
+import signal
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +12,7 @@ from typing import Any, Self
 
 from laptop.airflow_api import ENDED, AirflowApi
 from laptop.environment import EXECUTABLES, LOCAL_AWS_PYTHON, REPOSITORY, Laptop
-from laptop.processes import Part, Processes, answers
+from laptop.processes import Part, Processes, _descendants, answers
 
 PARTS = {
     "airflow-api-server": ["api-server"],
@@ -73,10 +75,21 @@ class ControlRoom:
             assert time.monotonic() < deadline, "no DAG was found"
             time.sleep(1)
         assert not errors, errors
+        for name, pool in json.loads((REPOSITORY / "dags" / "pools.json").read_text()).items():
+            self.api.set_pool(name, pool)
 
     def start_part(self, name: str) -> None:
         """Start one of Airflow's processes, for the first time or again."""
         self.parts[name] = self.processes.start(name, [EXECUTABLES / "airflow", *PARTS[name]])
+
+    def kill_part(self, name: str) -> None:
+        """Kill one of them, and everything that it has started."""
+        part = self.parts[name]
+        for pid in [part.process.pid, *_descendants(part.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        part.process.wait()
+        self.processes._parts.remove(part)
 
     def wait_until_healthy(self) -> None:
         """Wait for the database, the scheduler and the DAG processor."""

@@ -7,7 +7,8 @@ sys.path.append(str(Path(__file__).resolve().parents[3] / "dags"))
 
 from airflow.sdk import DAG
 
+from _choosing import PARAMS
 from _warehouse import warehouse
 
-with DAG("measure_local", schedule=None):
+with DAG("measure_local", schedule=None, params=PARAMS):
     warehouse("local")

@@ -1,0 +1,226 @@
+"""What happens when something breaks: ``python -m tests.airflow_modes.drills``.
+
+A copy of the DAGs and of the dbt project, run by a real scheduler over a real lake; models and
+tests are broken, processes killed. After each, every green task is held to what dbt wrote down when
+it ran, and the run is mended with the one click that the runbook names: clear what failed.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from laptop.environment import REPOSITORY, Laptop
+from tests.airflow_modes.__main__ import build_once
+from tests.airflow_modes.control_room import ControlRoom
+from tests.servers import free_ports
+
+DAG = "transform_warehouse"
+MODELS = ("int_finality", "dim_dates", "metrics_missing_ids", "metrics_query_cost_daily")
+"""One, another that needs it, and two that need neither."""
+
+BROKEN = "select * from {{ ref('stg_access_logs__batches') }} where no_such_column = 1"
+
+
+def main() -> int:
+    """Run the drills, print a line for each, and return 1 if one went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.airflow_modes.drills")
+    parser.add_argument("--home", type=Path, help="a folder to keep; otherwise a temporary one")
+    parser.add_argument("--only", nargs="+", choices=list(DRILLS), default=list(DRILLS))
+    words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        laptop = Laptop((words.home or folder / "home").resolve(), *free_ports(3))
+        build_once(laptop)
+        for name in ("dags", "dbt_project"):
+            shutil.copytree(REPOSITORY / name, folder / name)
+        # A task whose process is gone is noticed after this long, not after five minutes.
+        soon = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20"}
+        soon["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL"] = "5"
+        with ControlRoom(laptop, folder / "dags", **soon) as room:
+            site = Site(room, laptop, folder / "dbt_project")
+            wrong = [problem for name in words.only for problem in site.drill(name)]
+    drills, false = len(words.only), site.false_green
+    sys.stdout.write(f"airflow_drills: drills={drills} false_green={false} wrong={len(wrong)}\n")
+    return int(bool(wrong))
+
+
+class Site:
+    """The place of the drills: an Airflow, a lake, and a project that may be broken."""
+
+    def __init__(self, room: ControlRoom, laptop: Laptop, project: Path) -> None:
+        self.room = room
+        self.laptop = laptop
+        self.model = project / "models" / "intermediate" / "int_finality.sql"
+        self.false_green = 0
+
+    def drill(self, name: str) -> list[str]:
+        """Run a drill; return what was not as it should be."""
+        problems = DRILLS[name](self)
+        sys.stdout.write(f"{name}: {'; '.join(problems) or 'as it should be'}\n")
+        sys.stdout.flush()
+        return [f"{name}: {problem}" for problem in problems]
+
+    def start(self, **conf: Any) -> str:
+        """Start a run of the chosen models."""
+        self.began = time.time()
+        return self.room.start(DAG, {"models": " ".join(MODELS)} | conf)
+
+    def states(self, run_id: str) -> dict[str, str]:
+        """Return the state of each chosen model's task."""
+        states = self.room.states(DAG, run_id)
+        return {model: states[f"warehouse.{model}_model_build"] for model in MODELS}
+
+    def not_run(self, states: dict[str, str]) -> list[str]:
+        """Return the green tasks of which dbt did not write down a success in this run."""
+        green = [model for model, state in states.items() if state == "success"]
+        false = [model for model in green if self.written(model) < self.began]
+        self.false_green += len(false)
+        return [f"{model} is green, and dbt did not run it" for model in false]
+
+    def written(self, model: str) -> float:
+        """Return when dbt last built a model well, by its own results in the lake."""
+        key = f"daylight-lake/dbt_runs/latest/warehouse.{model}_model_build.json"
+        answer = urllib3.request("GET", f"{self.laptop.aws_url}/{key}")
+        results = answer.json() if answer.status == 200 else {"results": []}
+        if [result["status"] for result in results["results"] if model in result["unique_id"]][
+            :1
+        ] != ["success"]:
+            return 0.0
+        generated = results["metadata"]["generated_at"].replace("Z", "+00:00")
+        return datetime.fromisoformat(generated).timestamp()
+
+    def mended(self, run_id: str) -> list[str]:
+        """Clear what failed, with what waits for it; return what is not right then."""
+        before = self.times(run_id)
+        red = {name for name, (state, _) in before.items() if state != "success"}
+        click = {"dag_run_id": run_id, "only_failed": True, "include_downstream": True}
+        click |= {"dry_run": False, "reset_dag_runs": True}
+        self.room.api._call("POST", f"dags/{DAG}/clearTaskInstances", click)
+        state = self.room.ended(DAG, run_id)["state"]
+        after = self.times(run_id)
+        again = {name for name in before if before[name][1] != after[name][1]}
+        problems = [f"after clearing, the run is {state}"] if state != "success" else []
+        done_twice = again & {f"warehouse.{model}_model_build" for model in MODELS} - red
+        problems += [f"{name} was green and ran again" for name in done_twice]
+        return problems + self.not_run(self.states(run_id))
+
+    def times(self, run_id: str) -> dict[str, tuple[str, str]]:
+        """Return the state and the start of each task."""
+        tasks = self.room.api._tasks(DAG, run_id)
+        return {task["task_id"]: (task["state"], task["start_date"]) for task in tasks}
+
+    def in_the_middle(self, run_id: str) -> None:
+        """Wait until the model that others need is running."""
+        while self.states(run_id)["int_finality"] != "running":
+            time.sleep(0.2)
+
+
+def misspelt(site: Site) -> list[str]:
+    """Start with a model that there is not: red, nothing built."""
+    run_id = site.start(models="int_finalty")
+    run = site.room.ended(DAG, run_id)
+    states = site.room.states(DAG, run_id)
+    built = [name for name, state in states.items() if state not in ("failed", "upstream_failed")]
+    return ([] if run["state"] == "failed" else [f"the run is {run['state']}"]) + built
+
+
+def broken(site: Site, text: str) -> list[str]:
+    """Break a model: it is red, what depends on it waits, the others go on; mend it; clear."""
+    good = site.model.read_text()
+    site.model.write_text(text)
+    try:
+        run_id = site.start()
+        site.room.ended(DAG, run_id)
+        states = site.states(run_id)
+    finally:
+        site.model.write_text(good)
+    expected = dict(zip(MODELS, ("failed", "upstream_failed", "success", "success"), strict=True))
+    problems = [] if states == expected else [f"states are {states}"]
+    return problems + site.not_run(states) + site.mended(run_id)
+
+
+def failing_model(site: Site) -> list[str]:
+    """A model whose SQL is wrong."""
+    return broken(site, BROKEN)
+
+
+def failing_test(site: Site) -> list[str]:
+    """A model that is built, and whose test is red."""
+    return broken(
+        site,
+        "with one as (\n" + site.model.read_text() + "\n)\nselect * from one\n"
+        "union all\nselect * from one\n",
+    )
+
+
+def killed_task(site: Site) -> list[str]:
+    """Kill the process of a task in the middle of its model."""
+    run_id = site.start()
+    site.in_the_middle(run_id)
+    for environ in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = environ.read_bytes().replace(b"\0", b" ")
+            parent = (environ.parent / "stat").read_text().rpartition(")")[2].split()[1]
+            above = Path(f"/proc/{parent}/cmdline").read_bytes()
+        except OSError:
+            continue
+        # The task itself, below the worker that watches it.
+        if words.startswith(b"airflow worker -- ") and above.startswith(b"airflow worker -- "):
+            os.kill(int(environ.parent.name), signal.SIGKILL)
+    site.room.ended(DAG, run_id)
+    states = site.states(run_id)
+    problems = [] if "failed" in states.values() else [f"nothing is red: {states}"]
+    return problems + site.not_run(states) + site.mended(run_id)
+
+
+def killed_scheduler(site: Site) -> list[str]:
+    """Kill the scheduler and everything below it; start it again."""
+    run_id = site.start()
+    site.in_the_middle(run_id)
+    site.room.kill_part("airflow-scheduler")
+    site.room.start_part("airflow-scheduler")
+    site.room.wait_until_healthy()
+    state = site.room.ended(DAG, run_id)["state"]
+    states = site.states(run_id)
+    return site.not_run(states) + (site.mended(run_id) if state == "failed" else [])
+
+
+def full_refresh(site: Site) -> list[str]:
+    """Ask for a full refresh: it waits; rejected, nothing is built; approved, everything is."""
+    problems = []
+    for answer, expected in (("Reject", {"skipped"}), ("Approve", {"success"})):
+        run_id = site.start(full_refresh=True)
+        while site.room.states(DAG, run_id)["choose"] != "awaiting_input":
+            time.sleep(0.5)
+        waiting = set(site.states(run_id).values())
+        path = f"{site.room.api._run_path(DAG, run_id)}/taskInstances/choose/-1/hitlDetails"
+        site.room.api._call("PATCH", path, {"chosen_options": [answer], "params_input": {}})
+        site.room.ended(DAG, run_id)
+        states = site.states(run_id)
+        problems += [f"built before approval: {waiting}"] if waiting - {None, "scheduled"} else []
+        problems += [] if set(states.values()) == expected else [f"{answer}: {states}"]
+        problems += site.not_run(states)
+    return problems
+
+
+DRILLS = {
+    "misspelt": misspelt,
+    "failing_model": failing_model,
+    "failing_test": failing_test,
+    "killed_task": killed_task,
+    "killed_scheduler": killed_scheduler,
+    "full_refresh": full_refresh,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
