@@ -156,6 +156,8 @@ class RelationCompiler(ExpressionCompiler):
             return self._join_unnest(node, left, right_node, alias, parent)
         lateral = isinstance(right_node, tree.SubqueryRef) and right_node.lateral
         right = self.relation(node.right, Scope(left.fields, parent) if lateral else parent)
+        if isinstance(right_node, tree.Join):
+            right = Compiled(f"({right.sql})", right.fields)
         word = "LATERAL " if lateral else ""
         if node.kind == "cross":
             return Compiled(f"{left.sql} CROSS JOIN {word}{right.sql}", left.fields + right.fields)

@@ -317,7 +317,7 @@ class _Execution:
         from local_aws.engine.iceberg_tables import IcebergTables
 
         iceberg = IcebergTables(self.c.store, self.c.catalog, self.c.run, self.c.now)
-        iceberg.maintain(node, table)
+        iceberg.maintain(node, table, self.compiler())
         return Outcome(lines=[])
 
     # ------------------------------------------------------------------ DDL

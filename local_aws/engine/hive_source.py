@@ -20,6 +20,7 @@ from local_aws.engine.partitions import (
     injected_columns,
     partition_path,
 )
+from local_aws.engine.predicates import Bounds, may_hold
 from local_aws.engine.tables import Reader, Rows, Source, empty, glue_columns
 from local_aws.engine.text_files import compression, read_json, read_text
 from local_aws.engine.types import BIGINT, TIMESTAMPTZ3, VARCHAR, Type, quote, quote_text
@@ -27,7 +28,7 @@ from local_aws.glue import Catalog, Json
 from local_aws.store import ObjectInfo, Store
 
 if TYPE_CHECKING:
-    from local_aws.engine.pushdown import Scans
+    from local_aws.engine.pushdown import Scan, Scans
 
 
 HIDDEN = (
@@ -76,9 +77,15 @@ class HiveSource(Source):
         listed = {
             number: self._files(partitions[number]) for number in sorted(set().union(*chosen))
         }
+        hidden = any(i >= len(self.columns) for i in used)
+        wanted: set[str] = set()
         for scan, numbers in zip(scans, chosen, strict=True):
-            self._account([f for n in numbers for f in listed[n]], scan.read(used), reader)
-        files = [file for found in listed.values() for file in found]
+            found = [f for n in numbers for f in listed[n]]
+            if hidden:
+                found = [f for f in found if self._can_hold(f, scan)]
+            self._account(found, scan.read(used), reader)
+            wanted |= {file.info.uri for file in found}
+        files = [f for found in listed.values() for f in found if f.info.uri in wanted]
         if not files:
             return empty(self.readable, used)
         if self.format == "orc":
@@ -92,9 +99,19 @@ class HiveSource(Source):
     def _files(self, partition: Partition) -> list[File]:
         return [
             File(info, partition.values)
-            for prefix, info in partition.find()
-            if info.size and is_data(info.key[len(prefix) :])
+            for info in partition.files()
+            if info.size and is_data(info.key[len(partition.prefix) :])
         ]
+
+    def _can_hold(self, file: File, scan: Scan) -> bool:
+        """Whether what is asked of the hidden columns is true of a file."""
+
+        def find(number: int, field: str) -> Bounds | None:
+            known = {"$path": file.info.uri, "$file_size": file.info.size}
+            value = known.get(self.readable[number][0])
+            return None if value is None else Bounds(value, value, no_null=True)
+
+        return all(may_hold(item, find) for item in scan.filters)
 
     def _account(self, files: list[File], columns: set[int], reader: Reader) -> None:
         """Count the bytes of these columns; of ORC and lines of text, of all."""
@@ -128,14 +145,8 @@ class HiveSource(Source):
             return [everything for _ in scans]
         lists = []
         for n, (_, kind) in enumerate(self.columns[self.plain :]):
-            # One cast of the whole list: a thousand casts take DuckDB longer than the query.
-            cells = ", ".join(
-                "NULL" if p.values[n] == DEFAULT_PARTITION else quote_text(p.values[n])
-                for p in partitions
-            )
-            lists.append(
-                f"unnest(CAST(CAST([{cells}] AS VARCHAR[]) AS {kind.duck}[])) AS c{self.plain + n}"
-            )
+            cells = ", ".join(partition_value(p.values[n], kind) for p in partitions)
+            lists.append(f"unnest(CAST([{cells}] AS {kind.duck}[])) AS c{self.plain + n}")
         numbered = f"SELECT unnest(range({len(partitions)})) AS i, {', '.join(lists)}"
         where = f" WHERE {' AND '.join(constraints)}" if constraints else ""
         items = ", ".join(f"({sql or 'true'}) IS TRUE" for sql in implied)

@@ -34,10 +34,24 @@ class FileBounds:
             if _is_known(field.transform)
         }
 
+    def partition_value(self, file: Any, number: int) -> tuple[Any] | None:
+        """The one value that a column has in a file, if the table is partitioned by it."""
+        field = self._schema.fields[number]
+        where = self._partitions.get((file.spec_id, field.field_id))
+        if where is None or not isinstance(where[1], IdentityTransform):
+            return None
+        value = file.partition[where[0]]
+        if isinstance(value, int) and isinstance(
+            field.field_type, it.DateType | it.TimestampType | it.TimestamptzType
+        ):
+            value = _time(field.field_type, value)
+        return (value,)
+
     def of(self, file: Any, number: int, struct_field: str = "") -> Bounds | None:
         """Of the ``number``-th column; our times with zone are a struct whose ``i`` is in UTC."""
         if number >= len(self._schema.fields):
-            return None  # a hidden column
+            hidden = number - len(self._schema.fields)  # the first one is $path
+            return Bounds(file.file_path, file.file_path, no_null=True) if hidden == 0 else None
         field = self._schema.fields[number]
         kind = field.field_type
         if (struct_field == "i") != isinstance(kind, it.TimestamptzType):

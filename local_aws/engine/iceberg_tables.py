@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -13,23 +14,27 @@ from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.types import IcebergType
 
 from local_aws.engine import statements as st
+from local_aws.engine import tree
 from local_aws.engine.compile_query import QueryCompiler
 from local_aws.engine.compiler import Rel
+from local_aws.engine.constants import constant_sql
 from local_aws.engine.duck import Run
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.formats import check_known, codec
 from local_aws.engine.hive_tables import HiveTables
+from local_aws.engine.iceberg_bounds import FileBounds
 from local_aws.engine.iceberg_source import IcebergSource
 from local_aws.engine.iceberg_types import schema_of, to_iceberg, to_trino
 from local_aws.engine.iceberg_write import partition_spec, placed_files, write_files
 from local_aws.engine.partitions import location_of
+from local_aws.engine.scope import Field, Scope
 from local_aws.engine.types import Type, parse_type
 from local_aws.engine.writing import check_columns
 from local_aws.glue import Catalog, Json
 from local_aws.iceberg import StoreFileIO, TableCatalog, conflict, load
 from local_aws.store import Store
 
-_KEPT = ("vacuum", "optimize")
+_MAINTENANCE = ("vacuum", "optimize")
 _KNOWN = {"table_type", "is_external", "location", "format", "partitioning", "write_compression",
           "optimize_rewrite_delete_file_threshold", "optimize_rewrite_data_file_threshold",
           "vacuum_min_snapshots_to_keep", "vacuum_max_snapshot_age_seconds",
@@ -63,10 +68,7 @@ class IcebergTables:
         columns = check_columns(rel.columns, node.columns)
         metadata = self._new(
             columns, properties.get("location"), list(properties.get("partitioning") or []),
-            {
-                "write.parquet.compression-codec": codec(properties, "parquet", "zstd"),
-                **{k: str(v) for k, v in properties.items() if k.split("_")[0] in _KEPT},
-            },
+            _kept(properties), {},
         )  # fmt: skip
         bucket, prefix = location_of(metadata.location)
         if self.store.list(bucket, prefix, limit=1):
@@ -90,17 +92,24 @@ class IcebergTables:
         for column in node.columns:
             kind = parse_type(column.type, hive=True)
             columns.append((column.name, _stored(kind)))
-        transforms = node.partition_transforms
-        metadata = self._new(columns, node.location, transforms, {})
+        for key in node.properties:
+            if key not in _KNOWN:
+                raise QueryError("GENERIC_USER_ERROR", f"Unsupported table property key: {key}")
+        if node.properties.get("format", "parquet").lower() != "parquet":
+            refuse("Iceberg tables in other than Parquet are not supported here")
+        metadata = self._new(
+            columns, node.location, node.partition_transforms, _kept(node.properties),
+            {column.name: column.comment for column in node.columns if column.comment},
+        )  # fmt: skip
         self._append_new(name, metadata, [])
 
     def _new(
         self, columns: list[tuple[str, Type]], location: Any, partitioning: list[str],
-        properties: dict[str, str],
+        properties: dict[str, str], comments: dict[str, str],
     ) -> TableMetadata:  # fmt: skip
         if not location:
             raise QueryError("INVALID_TABLE_PROPERTY", "Table location must be specified")
-        schema = schema_of(columns)
+        schema = schema_of(columns, comments)
         return new_table_metadata(
             schema, partition_spec(schema, [str(p) for p in partitioning]), UNSORTED_SORT_ORDER,
             str(location).rstrip("/"), dict(properties),
@@ -196,7 +205,7 @@ class IcebergTables:
             update.delete_column(name)
 
     def _replace_columns(self, node: st.AlterTable, table: Table, glue: Json) -> None:
-        refuse("REPLACE COLUMNS of an Iceberg table is not supported here")
+        refuse("REPLACE COLUMNS is not supported for Iceberg tables: add, drop or change columns")
 
     def _change_column(self, node: st.AlterTable, table: Table, glue: Json) -> None:
         (name,), (column,) = node.name, node.columns
@@ -209,20 +218,20 @@ class IcebergTables:
 
     # ------------------------------------------------------------------ OPTIMIZE, VACUUM
 
-    def maintain(self, node: st.Maintain, glue: Json) -> None:
+    def maintain(self, node: st.Maintain, glue: Json, compiler: QueryCompiler) -> None:
         """OPTIMIZE rewrites small files into one; VACUUM forgets old snapshots and their files."""
-        if node.where is not None:
-            refuse("OPTIMIZE ... WHERE is not supported here")
         if node.subkind == "OPTIMIZE":
-            self._optimize(glue)
+            self._optimize(glue, node.where, compiler)
         else:
             self._vacuum(glue)
 
-    def _optimize(self, glue: Json) -> None:
+    def _optimize(self, glue: Json, where: tree.Expr | None, compiler: QueryCompiler) -> None:
         source = IcebergSource(self.store, glue)
         files = source.files()
+        if where is not None:
+            files = self._of_partitions(source, files, where, compiler)
         deletes = source.deletes()
-        if len(files) < 2 and not deletes:
+        if not files or (len(files) < 2 and not deletes):
             return
         select = source.select(files, set(range(len(source.columns))))
         new = write_files(self.run, self.store, select, source.metadata)
@@ -232,6 +241,36 @@ class IcebergTables:
             return
         with placed_files(self.store, source.metadata, new, self.now) as placed:
             replace(self.store, self.catalog, glue, files, placed)
+
+    def _of_partitions(
+        self, source: IcebergSource, files: list[Any], where: tree.Expr, compiler: QueryCompiler
+    ) -> list[Any]:
+        """The files of the partitions that meet a condition, which may be about nothing else."""
+        table = source.table
+        used: set[int] = set()
+        qualifier = ("awsdatacatalog", table["DatabaseName"], table["Name"])
+        fields = [
+            Field(name, kind, f"r0.c{i}", qualifier, partial(used.add, i))
+            for i, (name, kind) in enumerate(source.columns)
+        ]
+        condition = compiler.condition(where, Scope(fields), "WHERE clause")
+        bounds = FileBounds(source.metadata, source.schema)
+        found = []
+        for file in files:
+            cells = []
+            for i in sorted(used):
+                value = bounds.partition_value(file, i)
+                if value is None or "SELECT" in condition:
+                    raise QueryError(
+                        "NOT_SUPPORTED",
+                        "Unexpected FilterNode found in plan; probably connector was not able to "
+                        "handle provided WHERE expression", where.at,
+                    )  # fmt: skip
+                cells.append(f"{constant_sql(value[0], source.columns[i][1])} AS c{i}")
+            row = f"(SELECT {', '.join(cells) or '1 AS x'}) AS r0"
+            if self.run.evaluate(f"SELECT 1 FROM {row} WHERE {condition}"):
+                found.append(file)
+        return found
 
     def _vacuum(self, glue: Json) -> None:
         table = load(self.store, self.catalog, glue, strict=True)
@@ -293,6 +332,14 @@ def delete_files(store: Store, glue: Json) -> None:
     with store.write():
         for info in store.list(bucket, prefix):
             store.delete(bucket, info.key)
+
+
+def _kept(properties: dict[str, Any]) -> dict[str, str]:
+    """What the table's metadata says of how it is written and looked after."""
+    return {
+        "write.parquet.compression-codec": codec(properties, "parquet", "zstd"),
+        **{k: str(v) for k, v in properties.items() if k.split("_")[0] in _MAINTENANCE},
+    }
 
 
 def _stored(kind: Type) -> Type:

@@ -90,12 +90,12 @@ def to_iceberg(kind: Type, ids: Any) -> IcebergType:
     raise QueryError("NOT_SUPPORTED", f"Type not supported for Iceberg: {kind}")
 
 
-def schema_of(columns: list[tuple[str, Type]]) -> Schema:
+def schema_of(columns: list[tuple[str, Type]], comments: dict[str, str]) -> Schema:
     """A new table's schema; top-level fields are numbered first, as Iceberg does."""
     numbers = count(len(columns) + 1)
     return Schema(
         *(
-            NestedField(i, name, to_iceberg(kind, numbers), required=False)
+            NestedField(i, name, to_iceberg(kind, numbers), required=False, doc=comments.get(name))
             for i, (name, kind) in enumerate(columns, 1)
         )
     )

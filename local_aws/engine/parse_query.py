@@ -209,34 +209,33 @@ class QueryParser(ExpressionParser):
 
     def _relation(self) -> tree.Relation:
         left = self._sampled()
-        while True:
-            at = self.token.at
-            if self.accept_words("CROSS", "JOIN"):
-                left = tree.Join(at, "cross", left, self._sampled(), None, [])
-                continue
-            if self.peek_words("NATURAL"):
-                refuse("Natural join not supported", at)
-            kind = self._join_kind()
-            if kind is None:
-                return left
-            right = self._relation_of_join()
-            on, using = None, []
-            if self.accept("ON") is not None:
-                on = self.expression()
-            elif self.accept("USING") is not None:
-                self.expect("(")
-                using = self.comma_list(self.identifier)
-                self.expect(")")
-            else:
-                self.unexpected("'ON', 'USING'")
-            left = tree.Join(at, kind, left, right, on, using)
+        while (joined := self._joined(left)) is not None:
+            left = joined
+        return left
 
-    def _relation_of_join(self) -> tree.Relation:
-        """The right side; ``a join b join c on .. on ..`` nests to the right."""
+    def _joined(self, left: tree.Relation) -> tree.Relation | None:
+        """One join with ``left``, if one comes next."""
+        at = self.token.at
+        if self.accept_words("CROSS", "JOIN"):
+            return tree.Join(at, "cross", left, self._sampled(), None, [])
+        if self.peek_words("NATURAL"):
+            refuse("Natural join not supported", at)
+        kind = self._join_kind()
+        if kind is None:
+            return None
         right = self._sampled()
-        while self.peek_word() in ("JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"):
-            refuse("Write nested joins with parentheses", self.token.at)
-        return right
+        while (nested := self._joined(right)) is not None:
+            right = nested  # ``a join b join c on .. on ..`` nests to the right
+        on, using = None, []
+        if self.accept("ON") is not None:
+            on = self.expression()
+        elif self.accept("USING") is not None:
+            self.expect("(")
+            using = self.comma_list(self.identifier)
+            self.expect(")")
+        else:
+            self.unexpected("'ON', 'USING'")
+        return tree.Join(at, kind, left, right, on, using)
 
     def _join_kind(self) -> str | None:
         if self.accept("JOIN") is not None or self.accept_words("INNER", "JOIN"):

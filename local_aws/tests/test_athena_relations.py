@@ -165,6 +165,43 @@ def test_size_and_partition_are_hidden_columns_of_tables_of_files(athena: Athena
     assert rows[0][2].endswith(key["Key"])
 
 
+def test_only_the_object_that_is_asked_for_is_read(athena: Athena):
+    athena.run("create table t with (partitioned_by=array['k']) as select 1 as x, k "
+               "from (values 1, 2, 3, 4) as v (k)")  # fmt: skip
+    everything = athena.run("select x from t")["Statistics"]["DataScannedInBytes"]
+    path = athena.value('select "$path" from t where k = 3')
+
+    one = athena.run(f"select x from t where \"$path\" = '{path}'")
+    none = athena.run("select x from t where \"$path\" in ('a', 'b')")
+
+    assert one["Statistics"]["DataScannedInBytes"] == everything / 4
+    assert none["Statistics"]["DataScannedInBytes"] == 0
+
+
+# ------------------------------------------------------------------------------ joins
+
+
+def test_joins_nest_to_the_right_where_their_conditions_say_so(athena: Athena):
+    values = "(values 1, 2, 3) as {0} ({0})"
+    a, b, c = (values.format(name) for name in "abc")
+
+    nested = athena.rows(
+        f"select a, b, c from {a} left join {b} join {c} on b = c + 1 on a = b order by 1"
+    )
+    crossed = athena.rows(f"select a, b, c from {a} left join {b} cross join {c} on a = b + c")
+
+    assert nested == [("1", None, None), ("2", "2", "1"), ("3", "3", "2")]
+    assert sorted(crossed, key=str) == sorted(
+        [("1", None, None), ("2", "1", "1"), ("3", "1", "2"), ("3", "2", "1")], key=str
+    )
+    assert athena.failure(f"select 1 from {a} natural join {b}") == (
+        "NOT_SUPPORTED: line 1:41: Natural join not supported"
+    )
+    assert athena.failure(f"select 1 from {a} left join {b} join {c} on b = c").startswith(
+        "SYNTAX_ERROR"
+    )
+
+
 # ------------------------------------------------------------------------------ compressed lines
 
 

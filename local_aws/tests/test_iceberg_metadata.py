@@ -176,6 +176,47 @@ def test_partitioning_that_is_not_understood_is_refused(athena: Athena, partitio
     assert said.startswith(("NOT_SUPPORTED", "INVALID_TABLE_PROPERTY"))
 
 
+# ------------------------------------------------------------------------------ OPTIMIZE, DDL
+
+
+def test_optimize_where_rewrites_the_partitions_that_meet_it(athena: Athena):
+    athena.run(
+        "create table o (x bigint comment 'the x', k string, d date) partitioned by (k, d) "
+        f"location 's3://{athena.bucket}/o/' tblproperties ('table_type'='iceberg')"
+    )
+    for x in (1, 2, 3):
+        athena.run(f"insert into o values ({x}, 'a', date '2024-01-01'), ({x}, 'b', null)")
+    files = 'select partition.k, file_count from "o$partitions" order by 1'
+
+    athena.run("optimize o rewrite data using bin_pack where k = 'a' and d > date '2023-12-31'")
+    some = athena.rows(files)
+    said = athena.failure("optimize o rewrite data using bin_pack where x = 1")
+    athena.run("optimize o rewrite data using bin_pack where d is null")
+
+    assert some == [("a", "1"), ("b", "3")]
+    assert athena.rows(files) == [("a", "1"), ("b", "1")]
+    assert athena.rows("select k, sum(x) from o group by k order by k") == [("a", "6"), ("b", "6")]
+    assert "Unexpected FilterNode found in plan" in said
+
+
+def test_a_new_table_keeps_comments_and_properties(athena: Athena, shared_server):
+    athena.run(
+        "create table o (x bigint comment 'the x') "
+        f"location 's3://{athena.bucket}/o/' tblproperties ('table_type'='iceberg', "
+        "'vacuum_min_snapshots_to_keep'='5', 'write_compression'='gzip')"
+    )
+    table = theirs(athena, shared_server, "o")
+
+    assert table.schema().find_field("x").doc == "the x"
+    assert table.properties["vacuum_min_snapshots_to_keep"] == "5"
+    assert table.properties["write.parquet.compression-codec"] == "gzip"
+    assert "Unsupported table property key: colour" in athena.failure(
+        f"create table p (x bigint) location 's3://{athena.bucket}/p/' "
+        "tblproperties ('table_type'='iceberg', 'colour'='red')"
+    )
+    assert athena.failure("alter table o replace columns (y bigint)").startswith("NOT_SUPPORTED")
+
+
 # ------------------------------------------------------------------------------ time travel
 
 
