@@ -78,8 +78,9 @@ def _projected(store: Store, table: Json, keys: list[str], location: str) -> lis
             "INVALID_TABLE_PROPERTY", f"storage.location.template lacks ${{{missing[0]}}}"
         )
     matcher = re.compile(pattern)
-    folders = {match.group(): match for found in store.keys(bucket, parts[0])
-               if (match := matcher.match(found))}  # fmt: skip
+    places = {found.rpartition("/")[0] + "/" for found in store.keys(bucket, parts[0])}
+    folders = {match.group(): match for place in sorted(places)
+               if (match := matcher.match(place))}  # fmt: skip
     groups: dict[tuple[str, ...], list[str]] = {}
     for folder, match in folders.items():
         values = tuple(unquote(match[name]) for name in keys)
