@@ -17,9 +17,10 @@ MAY_IMPORT = {
     ),
     "expectations": ({"expectations", "ingestion"}, {"great_expectations", "pandas", "pyarrow"}),
     "dashboard": ({"dashboard", "expectations", "ingestion"}, {"pyathena"}),
+    "alerts": ({"alerts"}, {"airflow"}),
     "dags": (
-        {"ingestion", "expectations", "dashboard", "_assets", "_batches", "_dbt_results"}
-        | {"_defaults"},
+        {"ingestion", "expectations", "dashboard", "alerts"}
+        | {path.stem for path in (REPOSITORY / "dags").glob("_*.py")},
         {"airflow", "cosmos", "dbt"},
     ),
     "laptop": ({"laptop"}, {"boto3", "botocore", "urllib3", "cryptography"}),
