@@ -6,10 +6,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from local_aws.athena_errors import AthenaApiError, invalid_request, metadata_error
 from local_aws.athena_history import History
+from local_aws.athena_pages import paged
 from local_aws.athena_queries import Queries
 from local_aws.athena_workgroups import WorkGroups
 from local_aws.glue import ACCOUNT_ID, Catalog, Json
@@ -105,7 +105,7 @@ class Athena:
 
     def _list_databases(self, payload: Json) -> Json:
         self._check_catalog(payload)
-        page, token = paged([_database(d) for d in self._catalog.databases()], payload, 50)
+        page, token = paged([_database(d) for d in self._catalog.databases()], payload)
         return {"DatabaseList": page, **token}
 
     def _get_table_metadata(self, payload: Json) -> Json:
@@ -128,7 +128,7 @@ class Athena:
             pattern = re.compile(expression.replace("*", ".*") if "." not in expression
                                  else expression)  # fmt: skip
             tables = [t for t in tables if pattern.search(t["Name"])]
-        page, token = paged(tables, payload, 50)
+        page, token = paged(tables, payload)
         return {"TableMetadataList": page, **token}
 
     def _list_engine_versions(self, payload: Json) -> Json:
@@ -138,17 +138,6 @@ class Athena:
                 {"SelectedEngineVersion": version, "EffectiveEngineVersion": version}
             ]
         }
-
-
-def paged(items: list[Any], payload: Json, default: int) -> tuple[list[Any], Json]:
-    """One page; the token is the offset of the next."""
-    token = payload.get("NextToken")
-    if token is not None and not str(token).isdigit():
-        raise invalid_request("The NextToken is not valid.")
-    start, size = int(token or 0), int(payload.get("MaxResults") or default)
-    page = items[start : start + size]
-    more = start + size < len(items)
-    return page, {"NextToken": str(start + size)} if more else {}
 
 
 def _database(database: Json) -> Json:

@@ -15,6 +15,7 @@ from typing import Any
 from local_aws.athena_errors import AthenaApiError, invalid_request
 from local_aws.athena_history import History
 from local_aws.athena_output import Output, folder_of, is_managed
+from local_aws.athena_pages import bounds, next_token
 from local_aws.athena_results import Results
 from local_aws.athena_workgroups import PRIMARY, WorkGroups
 from local_aws.engine import statements as st
@@ -297,10 +298,9 @@ class Queries:
         """ListQueryExecutions, newest first."""
         group = payload.get("WorkGroup") or PRIMARY
         self._groups.find(group)
-        size, start = int(payload.get("MaxResults") or 50), int(payload.get("NextToken") or 0)
+        start, size = bounds(payload)
         ids = self._history.ids(group, size + 1, start)
-        token = {"NextToken": str(start + size)} if len(ids) > size else {}
-        return {"QueryExecutionIds": ids[:size], **token}
+        return {"QueryExecutionIds": ids[:size], **next_token(start + size, len(ids) > size)}
 
     def runtime_statistics(self, payload: Json) -> Json:
         """GetQueryRuntimeStatistics."""

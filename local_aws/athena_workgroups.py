@@ -8,6 +8,7 @@ from typing import Any
 
 from local_aws.athena_errors import invalid_request, not_found
 from local_aws.athena_history import History
+from local_aws.athena_pages import paged
 from local_aws.glue import Json
 
 PRIMARY = "primary"
@@ -35,6 +36,7 @@ class WorkGroups:
 
     def list_groups(self, payload: Json) -> Json:
         """ListWorkGroups."""
+        page, token = paged(list(self._history.work_groups().values()), payload)
         return {
             "WorkGroups": [
                 {
@@ -44,8 +46,9 @@ class WorkGroups:
                     "CreationTime": g["CreationTime"],
                     "EngineVersion": g["Configuration"]["EngineVersion"],
                 }
-                for g in self._history.work_groups().values()
-            ]
+                for g in page
+            ],
+            **token,
         }
 
     def create(self, payload: Json) -> Json:
@@ -154,9 +157,9 @@ class WorkGroups:
     def list_prepared(self, payload: Json) -> Json:
         """ListPreparedStatements."""
         self.find(payload["WorkGroup"])
-        found = self._history.prepared(payload["WorkGroup"]).values()
+        page, token = paged(list(self._history.prepared(payload["WorkGroup"]).values()), payload)
         keys = ("StatementName", "LastModifiedTime")
-        return {"PreparedStatements": [{k: body[k] for k in keys} for body in found]}
+        return {"PreparedStatements": [{k: body[k] for k in keys} for body in page], **token}
 
     def delete_prepared(self, payload: Json) -> Json:
         """DeletePreparedStatement."""
