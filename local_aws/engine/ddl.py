@@ -64,6 +64,15 @@ class Ddl:
                     "FAILED: Execution Error", f"Database {node.name} already exists"
                 ) from None
 
+    def alter_database(self, node: st.AlterDatabase) -> None:
+        """ALTER DATABASE ... SET DBPROPERTIES."""
+        database = self.catalog.get_database(node.name)
+        if database is None:
+            raise QueryError("FAILED: SemanticException", f"Database does not exist: {node.name}")
+        kept = {k: database[k] for k in ("Description", "LocationUri") if k in database}
+        parameters = {**(database.get("Parameters") or {}), **node.properties}
+        self.catalog.update_database(node.name, {**kept, "Parameters": parameters})
+
     def drop(self, node: st.Drop) -> Json | None:
         """DROP; returns the Iceberg table whose files must go too."""
         if node.what == "database":
@@ -265,6 +274,28 @@ class Ddl:
                         continue
                     raise QueryError("FAILED: SemanticException", f"Partition not found {spec}")
                 self.catalog.delete_partition(*place)
+
+    def _changed_partition(self, table: Json, spec: dict[str, str]) -> tuple[list[str], Json]:
+        values = self._values(table, spec)
+        found = self.catalog.get_partition(table["DatabaseName"], table["Name"], values)
+        if found is None:
+            raise QueryError("FAILED: SemanticException", f"Partition not found {spec}")
+        keys = ("Values", "StorageDescriptor", "Parameters")
+        return values, {k: found[k] for k in keys if k in found}
+
+    def _move_partition(self, node: st.AlterTable, table: Json) -> None:
+        ((spec, location),) = node.partitions
+        values, found = self._changed_partition(table, spec)
+        found["StorageDescriptor"] = {
+            **found["StorageDescriptor"], "Location": str(location).rstrip("/"),
+        }  # fmt: skip
+        self.catalog.update_partition(table["DatabaseName"], table["Name"], values, found)
+
+    def _rename_partition(self, node: st.AlterTable, table: Json) -> None:
+        (old, _), (new, _) = node.partitions
+        values, found = self._changed_partition(table, old)
+        found["Values"] = self._values(table, new)
+        self.catalog.update_partition(table["DatabaseName"], table["Name"], values, found)
 
     def repair(self, node: st.Repair) -> list[str]:
         """MSCK REPAIR TABLE: add the partitions that have a folder."""

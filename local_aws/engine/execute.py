@@ -99,6 +99,9 @@ class _Execution:
         if isinstance(node, st.CreateDatabase):
             self.ddl.create_database(node)
             return Outcome(lines=[])
+        if isinstance(node, st.AlterDatabase):
+            self.ddl.alter_database(node)
+            return Outcome(lines=[])
         if isinstance(node, st.Drop):
             return self._drop(node)
         if isinstance(node, st.CreateTable):

@@ -52,6 +52,7 @@ class Output:
     partitions: list[tuple[str, Type]]
     format: str = "parquet"
     codec: str = "zstd"
+    level: int | None = None
     delimiter: str = "\x01"
     null: str = "\\N"
     field_ids: str = ""
@@ -126,6 +127,13 @@ def output_of(
         raise QueryError(
             "INVALID_TABLE_PROPERTY", "field_delimiter is only for the format TEXTFILE"
         )
+    level = properties.get("compression_level")
+    if level is not None:
+        if output.codec != "zstd" or not isinstance(level, int) or not 1 <= level <= 22:
+            raise QueryError(
+                "INVALID_TABLE_PROPERTY", "compression_level is 1 to 22, and only for ZSTD"
+            )
+        output.level = level
     check_format(output)
     return output
 

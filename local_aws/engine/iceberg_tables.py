@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.exceptions import CommitFailedException, ValidationError, ValidationException
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata, new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
@@ -35,11 +36,16 @@ from local_aws.iceberg import StoreFileIO, TableCatalog, conflict, load
 from local_aws.store import Store
 
 _MAINTENANCE = ("vacuum", "optimize")
-_KNOWN = {"table_type", "is_external", "location", "format", "partitioning", "write_compression",
-          "optimize_rewrite_delete_file_threshold", "optimize_rewrite_data_file_threshold",
-          "vacuum_min_snapshots_to_keep", "vacuum_max_snapshot_age_seconds",
-          "vacuum_max_metadata_files_to_keep", "write_target_data_file_size_bytes",
-          "format_version"}  # fmt: skip
+TABLE_PROPERTIES = frozenset(
+    {"table_type", "format", "write_compression", "optimize_rewrite_delete_file_threshold",
+     "optimize_rewrite_data_file_threshold", "optimize_rewrite_min_data_file_size_bytes",
+     "optimize_rewrite_max_data_file_size_bytes", "vacuum_min_snapshots_to_keep",
+     "vacuum_max_snapshot_age_seconds", "vacuum_max_metadata_files_to_keep",
+     "write_target_data_file_size_bytes", "format_version"}
+)  # fmt: skip
+"""What TBLPROPERTIES may say of an Iceberg table."""
+
+_KNOWN = TABLE_PROPERTIES | {"is_external", "location", "partitioning"}
 
 
 class IcebergTables:
@@ -92,9 +98,7 @@ class IcebergTables:
         for column in node.columns:
             kind = parse_type(column.type, hive=True)
             columns.append((column.name, _stored(kind)))
-        for key in node.properties:
-            if key not in _KNOWN:
-                raise QueryError("GENERIC_USER_ERROR", f"Unsupported table property key: {key}")
+        _check_properties(node.properties)
         if node.properties.get("format", "parquet").lower() != "parquet":
             refuse("Iceberg tables in other than Parquet are not supported here")
         metadata = self._new(
@@ -177,11 +181,29 @@ class IcebergTables:
             action(node, table, glue)
         except CommitFailedException:
             raise conflict(glue["DatabaseName"], glue["Name"]) from None
+        except (ValidationError, ValueError) as error:
+            raise QueryError("NOT_SUPPORTED", str(error).split("\n", 1)[0]) from None
 
     def _set_properties(self, node: st.AlterTable, table: Table, glue: Json) -> None:
+        _check_properties(node.properties)
+        self._update_parameters(glue, {**(glue.get("Parameters") or {}), **node.properties})
+
+    def _unset_properties(self, node: st.AlterTable, table: Table, glue: Json) -> None:
+        _check_properties(node.keys)
+        parameters = dict(glue.get("Parameters") or {})
+        gone = [key for key in node.keys if key in table.metadata.properties]
+        if gone:
+            with table.transaction() as change:
+                change.remove_properties(*gone)
+            glue = self.catalog.require_table(glue["DatabaseName"], glue["Name"])
+            parameters = dict(glue["Parameters"])
+        for key in node.keys:
+            parameters.pop(key, None)
+        self._update_parameters(glue, parameters)
+
+    def _update_parameters(self, glue: Json, parameters: Json) -> None:
         from local_aws.engine.ddl import as_input
 
-        parameters = {**(glue.get("Parameters") or {}), **node.properties}
         self.catalog.update_table(
             glue["DatabaseName"], as_input(glue, Parameters=parameters),
             version_id=glue["VersionId"],
@@ -201,6 +223,8 @@ class IcebergTables:
         (name,) = node.name
         if name not in {f.name.lower() for f in table.schema().fields}:
             raise QueryError("COLUMN_NOT_FOUND", f"Column '{name}' does not exist")
+        if name in {source for _, _, source in partition_fields(table.metadata)}:
+            raise QueryError("NOT_SUPPORTED", f"Cannot drop partition field: {name}")
         with table.update_schema(allow_incompatible_changes=True) as update:
             update.delete_column(name)
 
@@ -332,6 +356,21 @@ def delete_files(store: Store, glue: Json) -> None:
     with store.write():
         for info in store.list(bucket, prefix):
             store.delete(bucket, info.key)
+
+
+def partition_fields(metadata: TableMetadata) -> list[tuple[str, str, str]]:
+    """Name, transform and column of each field of the partitioning."""
+    schema = metadata.schema()
+    return [
+        (field.name, str(field.transform), schema.find_column_name(field.source_id) or "")
+        for field in metadata.spec().fields
+    ]
+
+
+def _check_properties(keys: Iterable[str]) -> None:
+    for key in keys:
+        if key not in TABLE_PROPERTIES:
+            raise QueryError("GENERIC_USER_ERROR", f"Unsupported table property key: {key}")
 
 
 def _kept(properties: dict[str, Any]) -> dict[str, str]:

@@ -208,7 +208,12 @@ class HiveParser(Cursor):
     # ------------------------------------------------------------------ ALTER
 
     def _alter(self) -> st.Statement:
-        if self.peek_word() in ("DATABASE", "SCHEMA", "VIEW"):
+        if self.accept("DATABASE") is not None or self.accept("SCHEMA") is not None:
+            name = self.qualified_name()
+            for word in ("SET", "DBPROPERTIES"):
+                self.expect(word)
+            return st.AlterDatabase("DDL", "ALTER_DATABASE", name[-1], self._properties())
+        if self.peek_word() == "VIEW":
             refuse(f"ALTER {self.token.text} is not supported here", self.token.at)
         self.expect("TABLE")
         table = self.qualified_name()
@@ -255,6 +260,19 @@ class HiveParser(Cursor):
         return self._alter_partitions(table)
 
     def _alter_partitions(self, table: list[str]) -> st.Statement:
+        if self.peek_words("PARTITION"):
+            values = self._partition_spec()
+            if self.accept_words("SET", "LOCATION"):
+                return st.AlterTable(
+                    "DDL", "ALTER_TABLE_LOCATION", table, "move_partition",
+                    partitions=[(values, self.string())],
+                )  # fmt: skip
+            for word in ("RENAME", "TO"):
+                self.expect(word)
+            return st.AlterTable(
+                "DDL", "ALTER_TABLE_RENAME_PARTITION", table, "rename_partition",
+                partitions=[(values, None), (self._partition_spec(), None)],
+            )  # fmt: skip
         if self.accept("ADD") is not None:
             flag = self.accept_words("IF", "NOT", "EXISTS")
             found = []

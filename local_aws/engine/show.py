@@ -7,8 +7,10 @@ import re
 from local_aws.engine import statements as st
 from local_aws.engine.ddl import Ddl
 from local_aws.engine.errors import QueryError
-from local_aws.engine.tables import decode_view
+from local_aws.engine.iceberg_tables import TABLE_PROPERTIES, partition_fields
+from local_aws.engine.tables import decode_view, is_iceberg
 from local_aws.glue import Json
+from local_aws.iceberg import metadata_of
 
 Lines = tuple[list[str], list[str]]
 """Names of the columns, and the lines."""
@@ -42,13 +44,16 @@ def show(ddl: Ddl, node: st.Show) -> Lines:
         view = decode_view(table)
         name = f"{table['DatabaseName']}.{table['Name']}"
         return ["Create View"], [f"CREATE VIEW {name} AS", *view.text.splitlines()]
-    return ["createtab_stmt"], _create_table(table)
+    made = _create_iceberg(ddl, table) if is_iceberg(table) else _create_table(table)
+    return ["createtab_stmt"], made
 
 
 def describe(ddl: Ddl, node: st.Describe) -> Lines:
     """DESCRIBE: name, type and comment, padded and divided by tabs."""
     table = ddl.table(node.table)
     lines = [_described(c) for c in _columns(table)]
+    if is_iceberg(table):
+        return ["col_name", "data_type", "comment"], _describe_iceberg(ddl, table, lines)
     keys = table.get("PartitionKeys") or []
     if keys:
         head = "\t".join(f"{cell:<20}" for cell in ("# col_name", "data_type", "comment"))
@@ -62,8 +67,51 @@ def _described(column: Json) -> str:
     return "\t".join(f"{cell:<20}" for cell in cells)
 
 
+def _describe_iceberg(ddl: Ddl, table: Json, columns: list[str]) -> list[str]:
+    """Iceberg's has a heading, and its partitioning in a part of its own."""
+    lines = ["# Table schema:\t\t", "# col_name\tdata_type\tcomment", *columns]
+    fields = partition_fields(metadata_of(ddl.store, table))
+    if fields:
+        lines += ["\t\t", "# Partition spec:\t\t", "# field_name\tfield_transform\tcolumn_name"]
+        lines += [f"{name}\t{transform}\t{column}" for name, transform, column in fields]
+    return lines
+
+
+def _create_iceberg(ddl: Ddl, table: Json) -> list[str]:
+    """A statement that makes the table anew."""
+    metadata = metadata_of(ddl.store, table)
+    lines = [f"CREATE TABLE {table['DatabaseName']}.{table['Name']} ("]
+    columns = _columns(table)
+    for i, column in enumerate(columns):
+        comment = f" COMMENT '{column['Comment']}'" if column.get("Comment") else ""
+        end = ")" if i == len(columns) - 1 else ","
+        lines.append(f"  {column['Name']} {column['Type']}{comment}{end}")
+    shown = []
+    for _, transform, source in partition_fields(metadata):
+        name, _, number = transform.rstrip("]").partition("[")
+        inner = f"{number}, `{source}`" if number else f"`{source}`"
+        shown.append(inner if name == "identity" else f"{name}({inner})")
+    if shown:
+        lines.append(f"PARTITIONED BY ({', '.join(shown)})")
+    lines.append(f"LOCATION '{metadata.location}'")
+    known = {k: v for k, v in metadata.properties.items() if k in TABLE_PROPERTIES}
+    parameters = {
+        k: v for k, v in (table.get("Parameters") or {}).items()
+        if k in TABLE_PROPERTIES and k != "table_type"
+    }  # fmt: skip
+    codec = metadata.properties.get("write.parquet.compression-codec", "zstd")
+    pairs = {"table_type": "iceberg", "write_compression": codec, **known, **parameters}
+    lines.append("TBLPROPERTIES (")
+    last = len(pairs) - 1
+    lines += [f"  '{k}'='{v}'{',' if i < last else ''}" for i, (k, v) in enumerate(pairs.items())]
+    return [*lines, ")"]
+
+
 def _columns(table: Json) -> list[Json]:
-    listed = (table.get("StorageDescriptor") or {}).get("Columns") or []
+    listed = [
+        c for c in (table.get("StorageDescriptor") or {}).get("Columns") or []
+        if (c.get("Parameters") or {}).get("iceberg.field.current") != "false"
+    ]  # fmt: skip
     return [*listed, *(table.get("PartitionKeys") or [])]
 
 

@@ -141,6 +141,14 @@ class CreateDatabase(Statement):
 
 
 @dataclass(slots=True, eq=False)
+class AlterDatabase(Statement):
+    """ALTER DATABASE name SET DBPROPERTIES."""
+
+    name: str
+    properties: dict[str, str]
+
+
+@dataclass(slots=True, eq=False)
 class Drop(Statement):
     """DROP TABLE, VIEW or SCHEMA (``what``)."""
 

@@ -64,7 +64,7 @@ def check_hive_type(name: str, kind: Type) -> None:
             f"Incorrect timestamp precision for {kind}; the configured precision is MILLISECONDS; "
             f"column name: {name}",
         )
-    if kind.name in ("timestamptz", "time", "json", "uuid", "interval_day_to_second",
+    if kind.name in ("timestamptz", "time", "json", "uuid", "char", "interval_day_to_second",
                      "interval_year_to_month"):  # fmt: skip
         raise QueryError("NOT_SUPPORTED", f"Unsupported Hive type: {kind}")
     for inner in kind.of:
@@ -131,6 +131,8 @@ def copy(run: Run, select: str, path: Path, output: Output) -> int:
         return _copy_orc(run, select, path, output.codec)
     if output.format == "parquet":
         options = f"FORMAT parquet, COMPRESSION {output.codec}{output.field_ids}"
+        if output.level is not None:
+            options += f", COMPRESSION_LEVEL {output.level}"
     elif output.format == "json":
         options = f"FORMAT json, COMPRESSION {output.codec}"
     else:
