@@ -64,9 +64,8 @@ def fetch(folder: Path) -> Path:
         if done.returncode != 0:
             shutil.rmtree(lib, ignore_errors=True)
             raise JudgeError(f"Maven could not fetch Trino 435:\n{done.stdout[-2000:]}")
-    pinned = dict(
-        reversed(line.split()) for line in (_HERE / "jars.sha256").read_text().splitlines()
-    )
+    lines = (_HERE / "jars.sha256").read_text().splitlines()
+    pinned = {name: digest for digest, name in map(str.split, lines)}
     found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in lib.iterdir()}
     if found != pinned:
         wrong = sorted(name for name, _ in found.items() ^ pinned.items())
@@ -92,7 +91,8 @@ def trino(folder: Path) -> Iterator[Client]:
         port = probe.getsockname()[1]
     (home / "config.properties").write_text(_ETC.format(port=port, home=home))
     command = ["java", "-Xmx2G", "-Duser.timezone=UTC", "-Djdk.attach.allowAttachSelf=true",
-               "-Dconfig=config.properties", "-cp", f"{lib}/*", str(_HERE / "Launcher.java")]  # fmt: skip
+               "-Dconfig=config.properties", "-cp", f"{lib}/*",
+               str(_HERE / "Launcher.java")]  # fmt: skip
     with (home / "server.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=home, stdout=log, stderr=log, preexec_fn=lambda: os.nice(10) and None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from local_aws.engine.casts import coerce, unscaled
+from local_aws.engine.casts import coerce, on_first_day, unscaled
 from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
@@ -88,6 +88,13 @@ def _times(op: str, left: Value, right: Value, at: int) -> Value | None:
         return _shift(left, right, "" if op == "+" else "-", at)
     if op == "+" and interval_a and b in ("date", "timestamp", "timestamptz"):
         return _shift(right, left, "", at)
+    if b == "interval_day_to_second" and a == "time" and op in "+-":
+        step = f"to_microseconds(({op}{right.sql}) * 1000)"
+        kind = Type("time", (max(3, left.type.numbers[0]),))
+        return Value(f"CAST({on_first_day(left.sql)} + {step} AS TIME)", kind)
+    if op == "-" and a == b == "time":
+        x, y = (f"epoch_us({on_first_day(v.sql)})" for v in (left, right))
+        return Value(f"(({x} - {y}) // 1000)", DAY_TO_SECOND)
     if op in "+-" and interval_a and a == b:
         return Value(f"({left.sql} {op} {right.sql})", left.type)
     if op == "-" and a == b and a in ("date", "timestamp", "timestamptz"):

@@ -78,7 +78,7 @@ class CallCompiler(Compiler):
             return Value(f"count(*){self.tail(node, scope)}", Type("bigint"))
         if kind == "window" and node.window is None:
             raise QueryError(
-                "EXPRESSION_NOT_AGGREGATE",
+                "MISSING_OVER",
                 f"Window function {node.name} requires an OVER clause",
                 node.at,
             )
@@ -214,7 +214,9 @@ class CallCompiler(Compiler):
             bindings[output.name] = body.type
         elif wanted == BOOLEAN:
             if body.type not in (BOOLEAN, UNKNOWN):
-                mismatch(f"Unexpected parameters: the lambda gives {body.type}, not boolean", node.at)
+                mismatch(
+                    f"Unexpected parameters: the lambda gives {body.type}, not boolean", node.at
+                )
             body = coerce(body, BOOLEAN)
         else:
             merged = common(wanted, body.type)
@@ -312,7 +314,7 @@ class CallCompiler(Compiler):
 
 def _as_long_as(name: str, kind: Type, first: Type) -> Type:
     """``varchar`` or ``array(varchar)`` with the length of the first argument."""
-    text = Type("varchar", first.numbers if first.name == "varchar" else ())
+    text = Type("varchar", first.numbers if first.name in ("varchar", "char") else ())
     if name == "url_encode" and text.numbers:  # a character may become four escapes
         text = Type("varchar", (text.numbers[0] * 12,))
     return array(text) if kind.name == "array" else text

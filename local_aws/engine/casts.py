@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 from local_aws.engine.errors import mismatch, refuse
 from local_aws.engine.scope import Value
 from local_aws.engine.types import (
     DOUBLE,
     JSON,
+    VARCHAR,
     Type,
     as_decimal,
     coerces,
@@ -68,13 +70,15 @@ def _castable(a: Type, b: Type) -> bool:
             and all(_castable(x, y) for x, y in zip(a.of, b.of, strict=True))
         )
     if a.name in _TEXT:
-        return b.name in _FROM_TEXT and b.name != "varbinary"
+        return b.name in _FROM_TEXT
     if b.name in _TEXT:
         return a.name in _TO_TEXT
     if a.is_number or a.name == "boolean":
         return b.is_number or b.name == "boolean" or (a.name == "json")
     if a.name == "json":
         return b.is_number or b.name in ("boolean",)
+    if b.name == "time":
+        return a.name in ("timestamp", "timestamptz", "time")
     dates = ("date", "timestamp", "timestamptz")
     return a.name in dates and b.name in dates
 
@@ -90,6 +94,8 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     cast = "TRY_CAST" if safe else "CAST"
     if a.name == "unknown":
         return f"CAST({sql} AS {b.duck})"
+    if "char" in (a.name, b.name):
+        return _by_way_of_varchar(sql, a, b, safe=safe)
     if a.name == "timestamptz":
         return _from_timestamptz(sql, a, b, safe=safe)
     if b.name == "timestamptz":
@@ -100,18 +106,24 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
         return _from_text(sql, b, safe=safe)
     if b.name in _TEXT:
         text = _to_text(sql, a, safe=safe)
-        return f"local_fits_cast({text}, {b.numbers[0]}, {str(safe).lower()})" if b.numbers else text
+        return (
+            f"local_fits_cast({text}, {b.numbers[0]}, {str(safe).lower()})" if b.numbers else text
+        )
     if b.name == "json":
         if _has_nameless(a):
             return f"CAST({_json_text(sql, a)} AS JSON)"
         made = f"to_json({_json_ready(sql, a)})"
         return f"CAST(py_json_sorted(CAST({made} AS VARCHAR)) AS JSON)" if _has_map(a) else made
     if a.name == "json":
+        if b.name == "row":
+            return _row_of_json(sql, b, safe=safe)
         if b.of and b.of[0].name == "json" and b.name == "array":
             # A null in the document stays JSON's null, which a cast would turn into SQL's.
             whole = f"CASE WHEN json_type({sql}) = 'ARRAY' THEN json_extract({sql}, '$[*]')"
             return f"{whole} ELSE {cast}({sql} AS {b.duck}) END"
         return f"{cast}({sql} AS {b.duck})"
+    if b.name == "time":
+        return _time_of(f"CAST({sql} AS TIME)", a.numbers[0], b)
     if b.name == "timestamp":
         moment = sql if a.name == "timestamp" else f"CAST({sql} AS TIMESTAMP)"
         return _rounded(moment, a, b)
@@ -131,6 +143,37 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     return f"{cast}({sql} AS {b.duck})"
 
 
+def _row_of_json(sql: str, b: Type, *, safe: bool) -> str:
+    """A row of an array's elements, or of an object's members; a member may be missing."""
+
+    def packed(places: Iterable[str]) -> str:
+        parts = (
+            f"{quote(name)} := "
+            + convert(f"json_extract({sql}, {quote_text(place)})", JSON, kind, safe=safe)
+            for name, kind, place in zip(b.struct_names, b.of, places, strict=True)
+        )
+        return f"struct_pack({', '.join(parts)})"
+
+    by_place = packed(f"$[{i}]" for i in range(len(b.of)))
+    by_name = packed(f'$."{name}"' for name in b.struct_names)
+    fail = "NULL" if safe else (
+        f"local_fail('INVALID_CAST_ARGUMENT', 'Cannot cast to {b.name}', CAST({sql} AS VARCHAR))"
+    )  # fmt: skip
+    return (
+        f"CASE json_type({sql}) WHEN 'ARRAY' THEN {by_place} WHEN 'OBJECT' THEN {by_name} "
+        f"WHEN 'NULL' THEN NULL ELSE CASE WHEN ({sql}) IS NULL THEN NULL ELSE {fail} END END"
+    )
+
+
+def _by_way_of_varchar(sql: str, a: Type, b: Type, *, safe: bool) -> str:
+    """To or from char(n), which is kept without the blanks at its end."""
+    if a.name == b.name == "char":
+        return sql if a.numbers <= b.numbers else f"rtrim(substr({sql}, 1, {b.numbers[0]}), ' ')"
+    if a.name == "char":
+        return convert(f"rpad({sql}, {a.numbers[0]}, ' ')", VARCHAR, b, safe=safe)
+    return f"rtrim(substr({convert(sql, a, VARCHAR, safe=safe)}, 1, {b.numbers[0]}), ' ')"
+
+
 def _rounded(moment: str, a: Type, b: Type) -> str:
     if a.name == "date" or (a.numbers and a.numbers[0] <= b.numbers[0]) or b.numbers[0] >= 6:
         return moment
@@ -143,7 +186,7 @@ def _from_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
             return sql
         return f"struct_pack(i := {_rounded(f'({sql}).i', a, b)}, z := ({sql}).z)"
     local = f"local_wall({sql})"
-    if b.name in ("date", "timestamp"):
+    if b.name in ("date", "timestamp", "time"):
         return _from_wall(local, a, b)
     if b.name in _TEXT:
         return f"({timestamp_text(local, a)} || ' ' || ({sql}).z)"
@@ -151,7 +194,21 @@ def _from_timestamptz(sql: str, a: Type, b: Type, *, safe: bool) -> str:
 
 
 def _from_wall(wall: str, a: Type, b: Type) -> str:
+    if b.name == "time":
+        return _time_of(f"CAST({wall} AS TIME)", a.numbers[0], b)
     return f"CAST({wall} AS DATE)" if b.name == "date" else _rounded(wall, a, b)
+
+
+def _time_of(sql: str, digits: int, b: Type) -> str:
+    """A time of day with no more digits than ``b`` has; a last second may round to midnight."""
+    if digits <= b.numbers[0] or b.numbers[0] >= 6:
+        return sql
+    return f"CAST(local_round_micros({on_first_day(sql)}, {10 ** (6 - b.numbers[0])}) AS TIME)"
+
+
+def on_first_day(sql: str) -> str:
+    """A time of day as a timestamp, for what DuckDB does only with those."""
+    return f"(DATE '1970-01-01' + {sql})"
 
 
 def wall_of(value: Value) -> str:
@@ -206,6 +263,8 @@ def _from_text(sql: str, b: Type, *, safe: bool) -> str:
         return f"substr({sql}, 1, {b.numbers[0]})" if b.numbers else sql
     if b.name == "json":
         return f"to_json({sql})"
+    if b.name == "varbinary":
+        return f"encode({sql})"
     if b.is_integer:
         checked = f"local_check({sql}, '[+-]?[0-9]+', '{b}', {str(safe).lower()})"
     elif b.name == "decimal":
@@ -234,6 +293,13 @@ def _from_text(sql: str, b: Type, *, safe: bool) -> str:
         )
         moment = f"{'TRY_CAST' if safe else 'CAST'}({checked} AS TIMESTAMP)"
         return _rounded(moment, Type("timestamp", (9,)), b)
+    elif b.name == "time":
+        checked = (
+            f"local_check(trim({sql}), '[0-9]{{1,2}}:[0-9]{{1,2}}(:[0-9]{{1,2}}([.][0-9]+)?)?', "
+            f"'{b}', {str(safe).lower()})"
+        )
+        padded = f"({checked} || CASE WHEN {sql} LIKE '%:%:%' THEN '' ELSE ':00' END)"
+        return _time_of(f"{'TRY_CAST' if safe else 'CAST'}({padded} AS TIME)", 9, b)
     else:
         checked = sql
     return f"{'TRY_CAST' if safe else 'CAST'}({checked} AS {b.duck})"
@@ -244,6 +310,8 @@ def _to_text(sql: str, a: Type, *, safe: bool = False) -> str:
         return sql
     if a.name == "timestamp":
         return timestamp_text(sql, a)
+    if a.name == "time":
+        return f"substr({timestamp_text(on_first_day(sql), a)}, 12)"
     if a.name in ("double", "real"):
         if a != DOUBLE:
             return f"py_real_text(CAST({sql} AS FLOAT))"

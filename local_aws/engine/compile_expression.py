@@ -19,6 +19,7 @@ from local_aws.engine.types import (
     BOOLEAN,
     INTEGER,
     UNKNOWN,
+    VARCHAR,
     Type,
     array,
     coerces,
@@ -146,6 +147,10 @@ class ExpressionCompiler(LiteralCompiler):
         left_value, right_value = self.expr(node.left, scope), self.expr(node.right, scope)
         if node.op in ("=", "<>", "<", "<=", ">", ">="):
             return self.compare(node.op, left_value, right_value, node.at)
+        if node.op == "||" and left_value.type.name == "varchar" and right_value.is_null:
+            # Of the candidates, Trino takes an array and its element.
+            kind = array(left_value.type)
+            return Value(f"CAST(NULL AS {kind.duck})", kind)
         if node.op == "||":
             return concat([left_value, right_value], node.at)
         return arithmetic.combine(node.op, left_value, right_value, node.at)
@@ -202,6 +207,7 @@ class ExpressionCompiler(LiteralCompiler):
                     f"{what} of LIKE expression must evaluate to a varchar: "
                     f"actual type {value.type}", node.at,
                 )  # fmt: skip
+        x, pattern = (coerce(v, VARCHAR) if v.type.name == "char" else v for v in (x, pattern))
         sql = f"({x.sql} LIKE {pattern.sql}"
         if node.escape is not None:
             escape = self.expr(node.escape, scope)
@@ -252,10 +258,10 @@ class ExpressionCompiler(LiteralCompiler):
         try:
             kind = parse_type(shown)
         except ValueError:
-            if re.match(r"(time|char|ipaddress|hyperloglog|qdigest|tdigest)\b", shown.lower()):
+            if re.match(r"(time|ipaddress|hyperloglog|qdigest|tdigest)\b", shown.lower()):
                 refuse(f"Type {shown} is not supported here", at)
             mismatch(f"Unknown type: {shown}", at)
-        if kind.name in ("char", "time", "timetz"):
+        if kind.name == "timetz":
             refuse(f"Type {kind} is not supported here", at)
         return kind
 
@@ -306,7 +312,7 @@ class ExpressionCompiler(LiteralCompiler):
         return self.call(node, scope)
 
     def _lambda(self, node: tree.Lambda, scope: Scope) -> Value:
-        raise QueryError("SYNTAX_ERROR", "Lambda expression must be an argument", node.at)
+        mismatch("Lambda expression should always be used inside a function", node.at)
 
     def _star(self, node: tree.Star, scope: Scope) -> Value:
         raise QueryError("SYNTAX_ERROR", "mismatched input '*'. Expecting: <expression>", node.at)

@@ -75,6 +75,10 @@ class LiteralCompiler(CallCompiler):
             return Value(f"DATE {quote_text(shown.strip())}", DATE, shown.strip())
         if name == "timestamp":
             return self._timestamp(shown.strip(), node.at)
+        if name == "time":
+            return self._time(shown.strip(), node.at)
+        if name == "char":
+            return Value(quote_text(shown.rstrip(" ")), Type("char", (max(1, len(shown)),)))
         if name == "decimal":
             if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", shown):
                 raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid DECIMAL", node.at)
@@ -115,6 +119,11 @@ class LiteralCompiler(CallCompiler):
         digits = len(fraction or "")
         if digits > 6:
             refuse("Timestamps finer than microseconds are not supported here", at)
+        if clock and any(
+            int(n) > top
+            for n, top in zip(clock.split(".")[0].split(":"), (23, 59, 59), strict=False)
+        ):
+            raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid TIMESTAMP literal", at)
         wall = f"TIMESTAMP {quote_text(f'{day} {clock}' if clock else day)}"
         if zone is None:
             return Value(wall, Type("timestamp", (digits,)), shown)
@@ -122,6 +131,18 @@ class LiteralCompiler(CallCompiler):
             f"const_with_zone({wall}, {quote_text(arithmetic.zone(zone))})",
             Type("timestamptz", (digits,)),
         )
+
+    def _time(self, shown: str, at: int) -> Value:
+        match = re.fullmatch(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?", shown)
+        if match is None and re.fullmatch(r"[\d:.]+ ?[+-]\d{1,2}:\d{2}", shown):
+            refuse("TIME WITH TIME ZONE is not supported here", at)
+        if match is None or int(match[1]) > 23 or int(match[2]) > 59 or int(match[3] or 0) > 59:
+            raise QueryError("INVALID_LITERAL", f"'{shown}' is not a valid TIME literal", at)
+        digits = len(match[4] or "")
+        if digits > 6:
+            refuse("Times finer than microseconds are not supported here", at)
+        whole = shown if match[3] else shown + ":00"
+        return Value(f"TIME {quote_text(whole)}", Type("time", (digits,)))
 
     def interval_literal(self, node: tree.IntervalLiteral, scope: Scope) -> Value:
         """``INTERVAL '1' DAY``, as milliseconds or months."""

@@ -26,9 +26,13 @@ def equality(a: str, b: str, kind: Type) -> str:
             f"OR list_contains({pairs}, false) THEN false WHEN {nulls} THEN NULL ELSE true END"
         )
     if kind.name == "map":
-        pair = equality("map_extract_value(" + a + ", k_)", f"map_extract_value({b}, k_)", kind.of[1])
+        pair = equality(
+            "map_extract_value(" + a + ", k_)", f"map_extract_value({b}, k_)", kind.of[1]
+        )
         pairs = f"list_transform(map_keys({a}), lambda k_: {pair})"
-        strangers = f"len(list_filter(map_keys({b}), lambda k_: NOT list_contains(map_keys({a}), k_)))"
+        strangers = (
+            f"len(list_filter(map_keys({b}), lambda k_: NOT list_contains(map_keys({a}), k_)))"
+        )
         return (
             f"CASE WHEN ({a}) IS NULL OR ({b}) IS NULL THEN NULL "
             f"WHEN cardinality({a}) <> cardinality({b}) OR {strangers} > 0 "
@@ -41,7 +45,7 @@ def equality(a: str, b: str, kind: Type) -> str:
 
 
 def compared(op: str, a: str, b: str) -> str:
-    """Two floating-point numbers: NaN equals nothing, and to DuckDB it is itself and the largest."""
+    """Two floating-point numbers. NaN equals nothing; to DuckDB it equals itself and is largest."""
     if op == "<>":
         return f"({a} <> {b} OR isnan({a}))"
     doubtful = b if op in ("<", "<=") else a
@@ -50,4 +54,6 @@ def compared(op: str, a: str, b: str) -> str:
     return f"({a} {op} {b} AND NOT isnan({doubtful}))"
 
 
-_NUMBER = re.compile(r"CAST\('?[0-9.]+(?:[eE][+-]?[0-9]+)?'? AS \w+\)|CAST\(CAST\([0-9]+ AS \w+\) AS \w+\)")
+_NUMBER = re.compile(
+    r"CAST\('?[0-9.]+(?:[eE][+-]?[0-9]+)?'? AS \w+\)|CAST\(CAST\([0-9]+ AS \w+\) AS \w+\)"
+)

@@ -15,6 +15,14 @@ _TYPES = {
 }
 
 
+_NAMES = {
+    "Unexpected parameters": "FUNCTION_NOT_FOUND",
+    "Column alias list": "MISMATCHED_COLUMN_ALIASES",
+    "Cannot unnest type": "INVALID_FUNCTION_ARGUMENT",
+    "Cannot add hour": "INVALID_FUNCTION_ARGUMENT",
+}
+
+
 class QueryError(Exception):
     """A statement that fails; ``name`` is Trino's name of the reason, e.g. ``TABLE_NOT_FOUND``."""
 
@@ -55,9 +63,11 @@ def refuse(text: str, at: int | None = None) -> NoReturn:
 
 
 def mismatch(text: str, at: int | None = None) -> NoReturn:
-    """Fail with TYPE_MISMATCH; no function for these arguments is FUNCTION_NOT_FOUND to Trino."""
-    unknown = text.startswith("Unexpected parameters")
-    raise QueryError("FUNCTION_NOT_FOUND" if unknown else "TYPE_MISMATCH", text, at)
+    """Fail with TYPE_MISMATCH, or the name that Trino has for a mismatch of this kind."""
+    for beginning, name in _NAMES.items():
+        if text.startswith(beginning):
+            raise QueryError(name, text, at)
+    raise QueryError("TYPE_MISMATCH", text, at)
 
 
 def syntax(text: str, at: int | None = None) -> NoReturn:

@@ -7,7 +7,6 @@ import re
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.scope import Value
 
-
 _STEPS = re.compile(r"\.([^\W\d][\w-]*)|\[(\d+)\]|\[\"((?:[^\"\\])*)\"\]")
 
 

@@ -33,7 +33,8 @@ _TOKEN = re.compile(
     | (?P<backtick>`(?:[^`]|``)+`)
     | (?P<double>(?:\d+(?:\.\d*)?|\.\d+)[eE][+-]?\d+)
     | (?P<decimal>\d+\.\d*|\.\d+)
-    | (?P<integer>\d+)(?![A-Za-z_])
+    | (?P<based>0(?:[xX][0-9A-Fa-f]|[oO][0-7]|[bB][01])(?:_?[0-9A-Fa-f])*)(?![A-Za-z_])
+    | (?P<integer>\d+(?:_\d+)*)(?![A-Za-z_])
     | (?P<word>[A-Za-z_][A-Za-z0-9_@]*)
     | (?P<op><>|!=|<=|>=|\|\||->|=>|[-+*/%=<>(),.;\[\]?:{}|^$])
     """,
@@ -68,6 +69,13 @@ def _value(kind: str, raw: str, at: int) -> tuple[str, str]:
         return kind, raw[1:-1].replace('""', '"')
     if kind == "backtick":
         return kind, raw[1:-1].replace("``", "`")
+    if kind == "integer":
+        return kind, raw.replace("_", "")
+    if kind == "based":
+        try:
+            return "integer", str(int(raw, 0))
+        except ValueError:
+            raise QueryError("SYNTAX_ERROR", f"Invalid numeric literal: {raw}", at) from None
     if kind == "binary":
         text = re.sub(r"\s", "", raw[2:-1])
         if len(text) % 2 or re.search(r"[^0-9a-fA-F]", text):

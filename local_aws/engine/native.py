@@ -16,13 +16,13 @@ import struct
 import unicodedata
 import urllib.parse
 import zlib
+from collections.abc import Callable
 from datetime import date, timedelta
 from statistics import NormalDist
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from local_aws.engine import hashes, native_text
-from local_aws.engine.native_json import canonical, number
+from local_aws.engine.native_json import canonical, number, standard
 
 
 def fail(text: str, name: str = "INVALID_FUNCTION_ARGUMENT") -> NoReturn:
@@ -175,7 +175,8 @@ Function = tuple[str, Callable[..., Any], str]
 """Name, function, and its types: ``BLOB, BLOB -> BLOB``."""
 
 FUNCTIONS: list[Function] = [
-    *((f"py_hmac_{n}", _hmac(n), "BLOB, BLOB -> BLOB") for n in ("md5", "sha1", "sha256", "sha512")),
+    *((f"py_hmac_{name}", _hmac(name), "BLOB, BLOB -> BLOB")
+      for name in ("md5", "sha1", "sha256", "sha512")),
     ("py_sha512", lambda data: hashlib.sha512(data).digest(), "BLOB -> BLOB"),
     ("py_crc32", zlib.crc32, "BLOB -> BIGINT"),
     ("py_xxhash64", hashes.xxhash64, "BLOB -> BLOB"),
@@ -211,6 +212,7 @@ FUNCTIONS: list[Function] = [
     ("py_normal_cdf", lambda m, d, v: _normal(m, d).cdf(v), "DOUBLE, DOUBLE, DOUBLE -> DOUBLE"),
     ("py_inverse_normal_cdf", _inverse_normal, "DOUBLE, DOUBLE, DOUBLE -> DOUBLE"),
     ("py_json_sorted", canonical, "VARCHAR -> VARCHAR"),
+    ("py_json_standard", standard, "VARCHAR, VARCHAR, VARCHAR -> VARCHAR[]"),
     ("py_json_number", number, "VARCHAR, VARCHAR -> VARCHAR"),
     ("py_json_array_contains", _json_array_contains, "VARCHAR, VARCHAR -> BOOLEAN"),
     *native_text.FUNCTIONS,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NoReturn
 
-from local_aws.engine.results import double_text, real_text
+from local_aws.engine.results import double_text, real_text, scientific
 
 
 def _fail(text: str, name: str = "INVALID_FUNCTION_ARGUMENT") -> NoReturn:
@@ -39,11 +39,7 @@ def _real_text(value: float) -> str:
     """A cast of a real: at most seven digits, always with an exponent."""
     if not math.isfinite(value) or value == 0:
         return real_text(value) + ("E0" if value == 0 else "")
-    sign, digits, exponent = Decimal(value).normalize().as_tuple()
-    point = len(digits) + int(exponent) - 1
-    number = Decimal((sign, digits, 1 - len(digits))).quantize(Decimal("1.000000"))
-    text = f"{number:f}".rstrip("0")
-    return f"{text}0E{point}" if text.endswith(".") else f"{text}E{point}"
+    return scientific(Decimal(value), places=6)
 
 
 # ------------------------------------------------------------------------- format()

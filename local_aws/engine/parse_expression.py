@@ -5,6 +5,7 @@ from __future__ import annotations
 from local_aws.engine import tree
 from local_aws.engine.errors import syntax
 from local_aws.engine.parse_call import SPECIAL, CallParser
+from local_aws.engine.parse_json import JSON
 from local_aws.engine.tree import Expr
 
 _COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -208,7 +209,7 @@ class ExpressionParser(CallParser):
             items = self.comma_list(self.expression)
             self.expect(")")
             return tree.RowLiteral(at, items)
-        special = SPECIAL.get(word)
+        special = SPECIAL.get(word) or JSON.get(word)
         if special is not None and self.peek_op("(", 1):
             parsed: Expr = special(self)
             return parsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,11 @@ def formatter(kind: Type) -> Callable[[Any], str]:
         return _timestamp(max(3, kind.numbers[0]))
     if name == "timestamptz":
         return _zoned(max(3, kind.numbers[0]))
+    if name == "time":
+        end = 8 + (kind.numbers[0] + 1 if kind.numbers[0] else 0)
+        return lambda v: f"{v:%H:%M:%S.%f}"[:end]
+    if name == "char":
+        return lambda v: v.ljust(kind.numbers[0])
     if name == "varbinary":
         return lambda v: bytes(v).hex(" ")
     if name == "array":
@@ -56,6 +62,15 @@ def real_text(value: float) -> str:
         if struct.pack("f", float(shown)) == packed:
             return _java(repr(float(shown)))
     return _java(repr(value))
+
+
+def scientific(value: Decimal, places: int = 19) -> str:
+    """As a cast to varchar writes floating-point numbers: ``1.5E0``."""
+    sign, digits, exponent = value.normalize().as_tuple()
+    point = len(digits) + int(exponent) - 1 if value else 0
+    number = Decimal((sign, digits, 1 - len(digits))).quantize(Decimal(1).scaleb(-places))
+    text = f"{number:f}".rstrip("0")
+    return f"{text}0E{point}" if text.endswith(".") else f"{text}E{point}"
 
 
 def _java(shown: str) -> str:

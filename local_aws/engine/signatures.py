@@ -85,7 +85,7 @@ def _pattern(text: str) -> Pattern:
     if "(" in text and text.split("(", 1)[0] in ("array", "map", "function", "row"):
         name, inner = text.split("(", 1)
         return Pattern(name, tuple(_pattern(part) for part in _split(inner[:-1])))
-    if len(text) == 1 or text in ("decimal", "timestamp", "timestamptz", "row"):
+    if len(text) == 1 or text in ("decimal", "timestamp", "timestamptz", "row", "char"):
         return Pattern(text)
     return Pattern(text, (), parse_type(text.replace("_", " ") if "interval" in text else text))
 
@@ -105,8 +105,10 @@ def bind(pattern: Pattern, actual: Type, bindings: Bindings) -> bool:
     if actual == UNKNOWN:
         return True
     if pattern.of and pattern.name != "function":
-        return actual.name == pattern.name and len(pattern.of) == len(actual.of) and all(
-            bind(p, t, bindings) for p, t in zip(pattern.of, actual.of, strict=True)
+        return (
+            actual.name == pattern.name
+            and len(pattern.of) == len(actual.of)
+            and all(bind(p, t, bindings) for p, t in zip(pattern.of, actual.of, strict=True))
         )
     if pattern.exact is not None:
         return coerces(actual, pattern.exact)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +10,10 @@ from local_aws.engine.arithmetic import combine
 from local_aws.engine.casts import coerce, explicit, unscaled
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
-from local_aws.engine.json_path import json_path, json_steps
 from local_aws.engine.macros import fails_by_error, has_column
 from local_aws.engine.scope import Scope, Value
+from local_aws.engine.special_formats import FORMATS
+from local_aws.engine.special_json import JSONS
 from local_aws.engine.special_nested import NESTED, _reduce_agg, arity
 from local_aws.engine.special_text import TEXT
 from local_aws.engine.special_time import TIME
@@ -23,7 +23,6 @@ from local_aws.engine.types import (
     DATE,
     DOUBLE,
     INTEGER,
-    JSON,
     VARCHAR,
     Type,
     decimal,
@@ -91,7 +90,7 @@ def _extremum(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         arity(node, 1, 127)
     values = c.unify(
         [c.expr(a, scope) for a in node.args],
-        f"All {node.name.upper()} operands must be the same type", node.at,
+        f"Unexpected parameters for function {node.name}: not of one type", node.at,
     )  # fmt: skip
     kind = values[0].type
     if not kind.is_orderable:
@@ -159,7 +158,9 @@ def _decimal_to_unit(value: Value, digits: int, name: str, result: Type) -> Valu
     size = f"(abs({whole}) + {half}) // {unit} * {unit}"
     signed = f"CASE WHEN {value.sql} < 0 THEN -1 ELSE 1 END * ({size})"
     one = f"CAST('{1 / 10**scale:.{scale}f}' AS DECIMAL({scale + 1},{scale}))"
-    return Value(f"CAST(CAST({signed} AS DECIMAL({38 - scale},0)) * {one} AS {result.duck})", result)
+    return Value(
+        f"CAST(CAST({signed} AS DECIMAL({38 - scale},0)) * {one} AS {result.duck})", result
+    )
 
 
 def _abs(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -198,7 +199,9 @@ def _shift_bits(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         shifted = f"({unsigned} // CAST(pow(2, {by}) AS HUGEINT))"
     else:
         shifted = f"CAST(floor(CAST({whole} AS DECIMAL(38,0)) / pow(2, {by})) AS HUGEINT)"
-    signed = f"CASE WHEN {shifted} >= {2 ** (bits - 1)} THEN {shifted} - {2**bits} ELSE {shifted} END"
+    signed = (
+        f"CASE WHEN {shifted} >= {2 ** (bits - 1)} THEN {shifted} - {2**bits} ELSE {shifted} END"
+    )
     return Value(f"CAST({signed} AS {kind.duck})", kind)
 
 
@@ -275,57 +278,14 @@ def _listagg(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 
 def _grouping(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    if any(isinstance(a, tree.Ident) and a.name in scope.outer_names for a in node.args):
+        raise QueryError(
+            "INVALID_ARGUMENTS",
+            "Invalid reference to output of SELECT clause from grouping() expression in ORDER BY",
+            node.at,
+        )
     inner = ", ".join(c.expr(a, scope).sql for a in node.args)
     return Value(f"CAST(grouping({inner}) AS INTEGER)", INTEGER)
-
-
-# ------------------------------------------------------------------------- JSON
-
-
-def _json_extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 2)
-    source, path = c.expr(node.args[0], scope), c.expr(node.args[1], scope)
-    if source.type.name not in ("varchar", "json", "unknown"):
-        mismatch(f"Unexpected parameters ({source.type}, {path.type}) for {node.name}", node.at)
-    # Trino gives null for text that is no JSON.
-    text = (
-        source.sql
-        if source.type == JSON
-        else (f"CASE WHEN json_valid({source.sql}) THEN {source.sql} END")
-    )
-    where = json_path(path)
-    length = source.type.numbers if source.type.name == "varchar" else ()
-    if node.name == "json_extract":
-        return Value(f"json_extract({text}, {where})", JSON)
-    steps = quote_text(json.dumps(json_steps(str(path.literal))))
-    return Value(f"local_json_extract_scalar({text}, {where}, {steps})", Type("varchar", length))
-
-
-def _array_text(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 1)
-    value = c.expr(node.args[0], scope)
-    source = value.sql
-    if value.type.name == "varchar":
-        source = f"CASE WHEN json_valid({value.sql}) THEN CAST({value.sql} AS JSON) END"
-    elif value.type != JSON:
-        mismatch(f"Unexpected parameters ({value.type}) for function {node.name}", node.at)
-    return Value(
-        f"CASE WHEN json_type({source}) = 'ARRAY' "
-        f"THEN CAST(json_array_length({source}) AS BIGINT) END", BIGINT,
-    )  # fmt: skip
-
-
-def _json_array_get(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    arity(node, 2)
-    source, index = c.expr(node.args[0], scope), coerce(c.expr(node.args[1], scope), BIGINT)
-    if source.type.name not in ("varchar", "json"):
-        mismatch(f"Unexpected parameters ({source.type}) for function {node.name}", node.at)
-    items = f"local_valid({source.sql})"
-    path = f"('$[' || CASE WHEN {index.sql} < 0 THEN '#' ELSE '' END || {index.sql} || ']')"
-    item = f"json_extract({items}, {path})"
-    # Trino gives text without its quotes here, though the type says JSON; its manual warns of it.
-    text = f"CASE WHEN json_type({item}) = 'VARCHAR' THEN {item} ->> '$' ELSE {item}::VARCHAR END"
-    return Value(f"CASE WHEN json_type({items}) = 'ARRAY' THEN {text} END", JSON)
 
 
 def _name(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -338,6 +298,8 @@ def _date(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     return explicit(c.expr(node.args[0], scope), DATE, node.at, safe=False)
 
 
+_MODULES: dict[str, Compile] = {**TIME, **FORMATS, **TEXT, **NESTED, **JSONS}
+
 SPECIAL: dict[str, Special] = {
     "coalesce": Special(_coalesce), "nullif": Special(_nullif), "if": Special(_if),
     "try": Special(_try), "greatest": Special(_extremum), "least": Special(_extremum),
@@ -345,12 +307,12 @@ SPECIAL: dict[str, Special] = {
     "ceiling": Special(_rounding), "truncate": Special(_rounding), "abs": Special(_abs),
     "mod": Special(_mod), "sign": Special(_sign),
     "bitwise_left_shift": Special(_shift_bits), "bitwise_right_shift": Special(_shift_bits),
-    "bitwise_right_shift_arithmetic": Special(_shift_bits), "typeof": Special(_typeof), "sum": Special(_decimal_aggregate, True),
+    "bitwise_right_shift_arithmetic": Special(_shift_bits), "typeof": Special(_typeof),
+    "sum": Special(_decimal_aggregate, True),
     "avg": Special(_decimal_aggregate, True), "listagg": Special(_listagg, True),
     "current_schema": Special(_name), "current_catalog": Special(_name),
-    "current_user": Special(_name), "grouping": Special(_grouping), "reduce_agg": Special(_reduce_agg, True),
-    "json_array_get": Special(_json_array_get),
-    "json_extract": Special(_json_extract), "json_extract_scalar": Special(_json_extract),
-    "json_array_length": Special(_array_text), "date": Special(_date),
-    **{name: Special(compile_) for name, compile_ in {**TIME, **TEXT, **NESTED}.items()},
+    "current_user": Special(_name), "grouping": Special(_grouping),
+    "reduce_agg": Special(_reduce_agg, True),
+    "date": Special(_date),
+    **{name: Special(compile_) for name, compile_ in _MODULES.items()},
 }  # fmt: skip

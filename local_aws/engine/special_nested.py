@@ -168,8 +168,7 @@ def _sort_by(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     checked = f"local_comparison({body.sql})"
     before = f"len(list_filter({sorted_}, lambda {other}: {checked} <= 0))"
     step = (
-        f"list_concat(list_concat({sorted_}[1 : {before}], {sorted_}n), "
-        f"{sorted_}[{before} + 1 :])"
+        f"list_concat(list_concat({sorted_}[1 : {before}], {sorted_}n), {sorted_}[{before} + 1 :])"
     )
     single = f"list_transform({value.sql}, lambda y_: [y_])"
     folded = f"list_reduce({single}, lambda {sorted_}, {sorted_}n: {step}, ({value.sql})[1:0])"

@@ -23,6 +23,10 @@ def concat(values: list[Value], at: int) -> Value:
             "casts must be added.", at,
         )  # fmt: skip
     names = {v.type.name for v in values} - {"unknown"}
+    if "char" in names and names <= {"varchar", "char"} and all(v.type.numbers for v in values):
+        size = sum(v.type.numbers[0] for v in values)
+        joined = " || ".join(coerce(v, VARCHAR).sql for v in values)
+        return Value(f"rtrim({joined}, ' ')", Type("char", (size,)))
     if names <= {"varchar", "char"}:
         return Value("(" + " || ".join(coerce(v, VARCHAR).sql for v in values) + ")", VARCHAR)
     if names == {"varbinary"}:

@@ -8,19 +8,17 @@ from datetime import timedelta
 
 from local_aws.engine import tree
 from local_aws.engine.arithmetic import zone
-from local_aws.engine.casts import coerce, shown_at, timestamp_text, wall_of
+from local_aws.engine.casts import coerce, on_first_day, shown_at, wall_of
 from local_aws.engine.compiler import Compiler
 from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.scope import Scope, Value
 from local_aws.engine.types import (
     BIGINT,
     DATE,
-    TIMESTAMP3,
-    TIMESTAMPTZ3,
-    VARCHAR,
     Type,
     array,
     common,
+    quote_text,
 )
 
 _DATE_UNITS = ("day", "week", "month", "quarter", "year")
@@ -28,7 +26,8 @@ _UNITS = ("millisecond", "second", "minute", "hour", *_DATE_UNITS)
 _TIMES = ("date", "timestamp", "timestamptz")
 
 
-def _args(c: Compiler, node: tree.Call, scope: Scope, low: int, high: int = 0) -> list[Value]:
+def args_of(c: Compiler, node: tree.Call, scope: Scope, low: int, high: int = 0) -> list[Value]:
+    """The compiled arguments, if they are as many as there may be."""
     if not low <= len(node.args) <= max(low, high):
         mismatch(f"Unexpected number of arguments for function {node.name}", node.at)
     return [c.expr(a, scope) for a in node.args]
@@ -46,14 +45,27 @@ def _unit(value: Value, node: tree.Call, *, of_date: bool) -> str:
     return unit
 
 
-def _moment(value: Value, node: tree.Call) -> None:
+def check_moment(value: Value, node: tree.Call) -> None:
+    """Fail unless it is a date or a timestamp."""
     if value.type.name not in _TIMES:
         mismatch(f"Unexpected parameters ({value.type}) for function {node.name}", node.at)
 
 
+def _of_day(value: Value, unit: Value, node: tree.Call) -> Value:
+    """A time of day as a timestamp; units longer than an hour are refused."""
+    if _unit(unit, node, of_date=False) not in ("millisecond", "second", "minute", "hour"):
+        raise QueryError(
+            "INVALID_FUNCTION_ARGUMENT", f"'{unit.literal}' is not a valid TIME field", node.at
+        )
+    return Value(on_first_day(value.sql), Type("timestamp", value.type.numbers))
+
+
 def _date_trunc(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    unit_value, value = _args(c, node, scope, 2)
-    _moment(value, node)
+    unit_value, value = args_of(c, node, scope, 2)
+    if value.type.name == "time":
+        unit, moment = unit_value.literal, _of_day(value, unit_value, node)
+        return Value(f"CAST(date_trunc('{unit}', {moment.sql}) AS TIME)", value.type)
+    check_moment(value, node)
     unit = _unit(unit_value, node, of_date=value.type == DATE)
     if value.type == DATE:
         return Value(f"CAST(date_trunc('{unit}', {value.sql}) AS DATE)", DATE)
@@ -64,8 +76,11 @@ def _date_trunc(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 
 def _date_add(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    unit_value, amount, value = _args(c, node, scope, 3)
-    _moment(value, node)
+    unit_value, amount, value = args_of(c, node, scope, 3)
+    time = value.type if value.type.name == "time" else None
+    if time is not None:
+        value = _of_day(value, unit_value, node)
+    check_moment(value, node)
     unit = _unit(unit_value, node, of_date=value.type == DATE)
     if not amount.type.is_integer:
         mismatch(
@@ -87,6 +102,8 @@ def _date_add(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     }[unit]
     if value.type == DATE:
         return Value(f"CAST({value.sql} + {step} AS DATE)", DATE)
+    if time is not None:
+        return Value(f"CAST({value.sql} + {step} AS TIME)", time)
     if value.type.name == "timestamp":
         return Value(f"({value.sql} + {step})", value.type)
     if unit in _DATE_UNITS:
@@ -96,9 +113,11 @@ def _date_add(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 
 
 def _date_diff(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    unit_value, a, b = _args(c, node, scope, 3)
+    unit_value, a, b = args_of(c, node, scope, 3)
+    if a.type.name == b.type.name == "time":
+        a, b = (_of_day(v, unit_value, node) for v in (a, b))
     for value in (a, b):
-        _moment(value, node)
+        check_moment(value, node)
     kind = common(a.type, b.type)
     assert kind is not None
     unit = _unit(unit_value, node, of_date=kind == DATE)
@@ -134,10 +153,13 @@ def _field(c: Compiler, name: str, value: Value, node: tree.Call) -> Value:
     if value.type.name == "interval_year_to_month" and name in ("year", "month"):
         part = f"({value.sql} // 12)" if name == "year" else f"({value.sql} % 12)"
         return Value(part, BIGINT)
+    of_day = ("hour", "minute", "second", "millisecond")
+    if value.type.name == "time" and name in of_day:
+        value = Value(on_first_day(value.sql), Type("timestamp", value.type.numbers))
     if value.type.name not in _TIMES:
         mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
-    if value.type == DATE and name in ("hour", "minute", "second", "millisecond"):
-        mismatch(f"Unexpected parameters (date) for function {name}", node.at)
+    if value.type == DATE and name in of_day:
+        value = coerce(value, Type("timestamp", (0,)))
     wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
     if name == "millisecond":
         millis = f"local_floor_div(epoch_us({wall}), 1000)"
@@ -146,7 +168,7 @@ def _field(c: Compiler, name: str, value: Value, node: tree.Call) -> Value:
 
 
 def _field_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    (value,) = _args(c, node, scope, 1)
+    (value,) = args_of(c, node, scope, 1)
     return _field(c, node.name, value, node)
 
 
@@ -161,7 +183,7 @@ def _extract(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     return _field(c, name, c.expr(operand, scope), node)
 
 
-def _offset_minutes(value: Value) -> str:
+def offset_minutes(value: Value) -> str:
     """How far the zone is from UTC at that instant."""
     return f"local_floor_div(epoch_us({wall_of(value)}) - epoch_us(({value.sql}).i), 60000000)"
 
@@ -170,161 +192,24 @@ def _zone_field(name: str, value: Value, node: tree.Call) -> Value:
     if value.type.name != "timestamptz":
         mismatch(f"Unexpected parameters ({value.type}) for function {name}", node.at)
     part = "// 60" if name == "timezone_hour" else "% 60"
-    return Value(f"CAST({_offset_minutes(value)} {part} AS BIGINT)", BIGINT)
+    return Value(f"CAST({offset_minutes(value)} {part} AS BIGINT)", BIGINT)
 
 
 def _zone_field_call(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    (value,) = _args(c, node, scope, 1)
+    (value,) = args_of(c, node, scope, 1)
     return _zone_field(node.name, value, node)
-
-
-# ------------------------------------------------------------------------- formats
-
-_MYSQL = {
-    "a": "%a", "b": "%b", "c": "%-m", "d": "%d", "e": "%-d", "f": "%f", "H": "%H", "h": "%I",
-    "I": "%I", "i": "%M", "j": "%j", "k": "%-H", "l": "%-I", "M": "%B", "m": "%m", "p": "%p",
-    "r": "%I:%M:%S %p", "S": "%S", "s": "%S", "T": "%H:%M:%S", "W": "%A", "Y": "%Y", "y": "%y",
-    "%": "%%", "v": "%V", "x": "%G",
-}  # fmt: skip
-
-
-def _mysql(text: str, node: tree.Call, *, parse: bool) -> str:
-    out, i = [], 0
-    while i < len(text):
-        if text[i] != "%":
-            out.append("%%" if text[i] == "%" else text[i])
-            i += 1
-            continue
-        letter = text[i + 1 : i + 2]
-        known = _MYSQL.get(letter)
-        if known is None or (parse and letter in ("v", "x", "W", "a")):
-            raise QueryError(
-                "INVALID_FUNCTION_ARGUMENT",
-                f"%{letter} not supported in date format string",
-                node.at,
-            )
-        if parse:
-            known = known.replace("-", "")
-        out.append(known)
-        i += 2
-    return "".join(out)
-
-
-_JODA = {
-    "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d",
-    "d": "%-d", "EEEE": "%A", "EEE": "%a", "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I",
-    "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g", "a": "%p", "y": "%Y", "Y": "%Y",
-    "YYYY": "%Y", "DDD": "%j", "D": "%-j", "ww": "%V", "xxxx": "%G", "e": "%u",
-}  # fmt: skip
-
-
-_OFFSETS = {"Z": "\x01", "ZZ": "\x02"}
-"""Characters that stand for the zone's offset until it is put in."""
-
-
-def _joda(text: str, node: tree.Call, *, parse: bool) -> str:
-    out = []
-    for quoted, run, other in re.findall(
-        r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|([^A-Za-z'])", text
-    ) and [
-        (m.group(1), m.group(2), m.group(4))
-        for m in re.finditer(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|([^A-Za-z'])", text)
-    ]:
-        if run:
-            known = _JODA.get(run)
-            if run in _OFFSETS and not parse:
-                out.append(_OFFSETS[run])
-                continue
-            if known is None or (parse and run in ("EEEE", "EEE", "DDD", "D", "ww", "xxxx", "e")):
-                refuse(f"Format letters '{run}' are not supported here", node.at)
-            out.append(known.replace("-", "") if parse else known)
-        else:
-            out.append((quoted if quoted is not None else other).replace("%", "%%") or "'")
-    return "".join(out)
-
-
-def _format_literal(value: Value, node: tree.Call) -> str:
-    if not isinstance(value.literal, str):
-        refuse(f"{node.name} needs its format as a literal here", node.at)
-    return value.literal
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _date_parse(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    text, pattern = _args(c, node, scope, 2)
-    if text.type.name not in ("varchar", "unknown"):
-        mismatch(f"Unexpected parameters ({text.type}, {pattern.type}) for date_parse", node.at)
-    shown = _format_literal(pattern, node)
-    if node.name == "parse_datetime":
-        duck = _joda(shown, node, parse=True)
-        if "%Y" not in duck:
-            refuse("parse_datetime without a year (yyyy) is not supported here", node.at)
-        wall = f"strptime({coerce(text, VARCHAR).sql}, {_quoted(duck)})"
-        return Value(f"local_at_utc({wall})", TIMESTAMPTZ3)
-    duck = _mysql(shown, node, parse=True)
-    source = coerce(text, VARCHAR).sql
-    if "%Y" not in duck and "%y" not in duck:  # Trino begins in 1970, DuckDB in 1900
-        source, duck = f"('1970 ' || {source})", "%Y " + duck
-    wall = f"strptime({source}, {_quoted(duck)})"
-    if "%y" in duck:  # Trino's century begins in 1970, DuckDB's in 1969
-        wall = f"CASE WHEN year({wall}) = 1969 THEN {wall} + to_years(100) ELSE {wall} END"
-    if "%f" in duck:
-        wall = f"make_timestamp(local_floor_div(epoch_us({wall}), 1000) * 1000)"
-    return Value(wall, TIMESTAMP3)
-
-
-def _date_format(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    value, pattern = _args(c, node, scope, 2)
-    _moment(value, node)
-    shown = _format_literal(pattern, node)
-    reader = _mysql if node.name == "date_format" else _joda
-    duck = reader(shown, node, parse=False)
-    wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
-    shown = f"strftime(CAST({wall} AS TIMESTAMP), {_quoted(duck)})"
-    zoned = coerce(value, Type("timestamptz", value.type.numbers or (3,)))
-    for mark, colon, zero in (("\x01", "", "+0000"), ("\x02", ":", "+00:00")):
-        if mark in duck:
-            shown = f"replace({shown}, {_quoted(mark)}, {_offset_text(zoned, colon, zero)})"
-    return Value(shown, VARCHAR)
-
-
-def _to_iso8601(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    (value,) = _args(c, node, scope, 1)
-    _moment(value, node)
-    if value.type == DATE:
-        return Value(f"CAST({value.sql} AS VARCHAR)", Type("varchar", (16,)))
-    wall = wall_of(value) if value.type.name == "timestamptz" else value.sql
-    text = f"replace({timestamp_text(wall, value.type)}, ' ', 'T')"
-    if value.type.name == "timestamptz":
-        text = f"({text} || {_offset_text(value, ':', 'Z')})"
-    # Room for a year of six digits, the digits of the second, and an offset.
-    digits = value.type.numbers[0]
-    size = 22 + (digits + 1 if digits else 0) + (6 if value.type.name == "timestamptz" else 0)
-    return Value(text, Type("varchar", (size,)))
-
-
-def _offset_text(value: Value, colon: str, zero: str) -> str:
-    minutes = _offset_minutes(value)
-    shown = (
-        f"CASE WHEN {minutes} < 0 THEN '-' ELSE '+' END || "
-        f"printf('%02d{colon}%02d', abs({minutes}) // 60, abs({minutes}) % 60)"
-    )
-    return f"CASE WHEN ({value.sql}).z = 'UTC' THEN '{zero}' ELSE {shown} END"
 
 
 # ------------------------------------------------------------------------- zones, now
 
 
 def _zoned(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    value, where = _args(c, node, scope, 2)
+    value, where = args_of(c, node, scope, 2)
     if where.type.name != "varchar":
         mismatch(f"Unexpected parameters ({value.type}, {where.type}) for {node.name}", node.at)
     name = where.sql
     if isinstance(where.literal, str):
-        name = _quoted(zone(_known_zone(where.literal, node)))
+        name = quote_text(zone(_known_zone(where.literal, node)))
     if node.name == "with_timezone":
         if value.type.name not in ("timestamp", "date"):
             mismatch(
@@ -337,7 +222,7 @@ def _zoned(c: Compiler, node: tree.Call, scope: Scope) -> Value:
         if name == "'UTC'":
             made.wall = made.utc = wall
         return made
-    _moment(value, node)
+    check_moment(value, node)
     digits = value.type.numbers or (3,)
     moment = coerce(value, Type("timestamptz", digits))
     utc = moment.utc or f"({moment.sql}).i"
@@ -373,6 +258,8 @@ def _now(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     wall = f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"
     if node.name == "current_date":
         return Value(f"DATE '{moment:%Y-%m-%d}'", DATE)
+    if node.name == "localtime":
+        return Value(f"CAST({wall} AS TIME)", Type("time", (digits,)))
     if node.name == "localtimestamp":
         return Value(wall, Type("timestamp", (digits,)))
     return Value(f"struct_pack(i := {wall}, z := 'UTC')", Type("timestamptz", (digits,)))
@@ -384,7 +271,7 @@ _DAY = 86_400_000
 
 
 def _sequence(c: Compiler, node: tree.Call, scope: Scope) -> Value:
-    values = _args(c, node, scope, 2, 3)
+    values = args_of(c, node, scope, 2, 3)
     kind = common(values[0].type, values[1].type)
     if kind is None:
         mismatch(f"Unexpected parameters for function {node.name}", node.at)
@@ -426,10 +313,9 @@ def _sequence(c: Compiler, node: tree.Call, scope: Scope) -> Value:
 TIME: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "date_trunc": _date_trunc, "date_add": _date_add, "date_diff": _date_diff,
     "timezone_hour": _zone_field_call, "timezone_minute": _zone_field_call,
-    "$extract": _extract, "date_parse": _date_parse, "parse_datetime": _date_parse,
-    "date_format": _date_format, "format_datetime": _date_format, "to_iso8601": _to_iso8601,
-    "with_timezone": _zoned, "at_timezone": _zoned, "now": _now, "current_timestamp": _now,
-    "localtimestamp": _now, "current_date": _now, "sequence": _sequence,
+    "$extract": _extract, "with_timezone": _zoned, "at_timezone": _zoned, "now": _now,
+    "current_timestamp": _now, "localtimestamp": _now, "localtime": _now,
+    "current_date": _now, "sequence": _sequence,
     **dict.fromkeys(
         ("year", "quarter", "month", "week", "day", "day_of_month", "day_of_week", "dow",
          "day_of_year", "doy", "year_of_week", "yow", "week_of_year", "hour", "minute", "second",

@@ -153,7 +153,7 @@ def common(a: Type, b: Type) -> Type | None:
         return _common_same_name(a, b)
     names = {a.name, b.name}
     if names == {"varchar", "char"}:
-        return VARCHAR
+        return Type("char", (max(t.numbers[0] if t.numbers else 65536 for t in (a, b)),))
     if names <= {"date", "timestamp", "timestamptz"}:
         digits = max([0, *(n for t in (a, b) for n in t.numbers)])
         return Type("timestamptz" if "timestamptz" in names else "timestamp", (digits,))
@@ -191,6 +191,8 @@ def coerces(a: Type, b: Type) -> bool:
     """Whether ``a`` turns into ``b`` without a cast."""
     if a == b:
         return True
+    if a.name == "char" and b.name == "varchar":
+        return not b.numbers or a.numbers <= b.numbers
     both = common(a, b)
     if both is None:
         return False
