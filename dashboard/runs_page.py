@@ -13,10 +13,10 @@ from urllib.parse import quote
 from dashboard.athena import Row
 from dashboard.lineage import took_seconds, waited_seconds
 from dashboard.page import (
+    day,
     empty,
     escape,
     folded,
-    instant,
     number,
     page,
     seconds,
@@ -28,6 +28,15 @@ from dashboard.page import (
 )
 
 _SHOWN = 15
+_NAMES = 4
+"""Tables in a cell; the rest is a number, with all names in its tooltip."""
+
+_PUBLISHED = ("access_logs", "published_batches", "quarantined_records")
+"""The raw tables behind the DAGs' asset (dags/_assets.py): `publish` writes all three."""
+
+_COSTS = ("query_costs", "collect_query_costs")
+"""The raw table that a task writes for which nobody waits."""
+
 _SLOW = 2
 """So many times its own median, and a second more, is worth a mark."""
 
@@ -40,9 +49,10 @@ _EMPTY = (
 def render(document: dict[str, Any], runs: list[Row], raw_database: str) -> str:
     """Return the page as HTML; ``runs`` has the bytes of each model's newest run."""
     scanned = {row["node_id"].rsplit(".", 1)[-1]: row["scanned_bytes"] for row in runs}
-    dags = sorted(
-        document["runs"], key=lambda dag_id: document["runs"][dag_id]["started_at"], reverse=True
-    )
+    newest: dict[str, str] = {}
+    for task in sorted(document["tasks"].values(), key=lambda task: str(task["started_at"])):
+        newest[task["dag_id"]] = task["started_at"]
+    dags = sorted(newest, key=lambda dag_id: newest[dag_id], reverse=True)
     parts = [_dag(document, dag_id, scanned) for dag_id in dags]
     content = f"""<h1>Runs</h1>
 <p class="lead">The newest run of each task, from Airflow's and dbt's OpenLineage events: how long
@@ -53,14 +63,13 @@ it waited after what it needs was there, and how long it worked.</p>
 
 
 def _dag(document: dict[str, Any], dag_id: str, scanned: Mapping[str, int]) -> str:
-    run = document["runs"][dag_id]
-    tasks = [
-        task
-        for task in document["tasks"].values()
-        if task["dag_id"] == dag_id and task["run"] == run["run"]
-    ]
+    tasks = [task for task in document["tasks"].values() if task["dag_id"] == dag_id]
     tasks.sort(key=lambda task: str(task["started_at"]))
-    first = _at(run["started_at"])
+    # A run that has just begun has no task yet: then the one before is shown.
+    tasks = [task for task in tasks if task["run"] == tasks[-1]["run"]]
+    run = document["runs"].get(dag_id, {})
+    is_newest = run.get("run") == tasks[-1]["run"]
+    first = _at(run["started_at"] if is_newest else tasks[0]["started_at"])
     ends = [_at(task["ended_at"]) for task in tasks if task["ended_at"]]
     whole = max([(end - first).total_seconds() for end in ends], default=0.0)
     waits = [waited_seconds(document, task) for task in tasks]
@@ -95,8 +104,8 @@ def _dag(document: dict[str, Any], dag_id: str, scanned: Mapping[str, int]) -> s
         listed += folded(f"{len(rows) - _SHOWN} more tasks", drawn(rows[_SHOWN:]))
     known = [wait for wait in waits if wait is not None]
     figures = tiles(
-        tile("Began", instant(first), "UTC"),
-        tile("Run", seconds(whole), f"{number(len(tasks))} tasks, {_word(run)}"),
+        tile("Began (UTC)", f"{first:%H:%M}", day(first.date())),
+        tile("Run", seconds(whole), f"{number(len(tasks))} tasks{_outcome(run, is_newest)}"),
         tile("Waited", seconds(sum(known)), "all tasks together"),
         tile("Worked", seconds(sum(filter(None, map(took_seconds, tasks)))), "all tasks together"),
     )
@@ -120,7 +129,9 @@ def _lineage(document: dict[str, Any], raw_database: str) -> str:
     reads: dict[str, list[str]] = document["tables"]
     makers = {_model(task): task for task in document["tasks"].values()}
     for task in document["tasks"].values():
-        makers |= dict.fromkeys(_of_assets(task["assets"], raw_database), task)
+        is_publish = any(uri.startswith("daylight://raw/") for uri in task["assets"])
+        written = _PUBLISHED if is_publish else _COSTS[:1] if task["task_id"] == _COSTS[1] else ()
+        makers |= {f"{raw_database}.{name}": task for name in written}
     feeds: dict[str, list[str]] = {}
     for name, sources in reads.items():
         for source in sources:
@@ -158,12 +169,6 @@ def _depth(name: str, reads: Mapping[str, list[str]], seen: dict[str, int]) -> i
     return seen[name]
 
 
-def _of_assets(assets: list[str], raw_database: str) -> list[str]:
-    """Return the raw tables behind the DAGs' own assets (dags/_assets.py)."""
-    raw = "daylight://raw/"
-    return [f"{raw_database}.{uri.removeprefix(raw)}" for uri in assets if uri.startswith(raw)]
-
-
 def _link(name: str, is_model: bool) -> str:
     if not is_model:  # a table of ingestion's
         return escape(name)
@@ -173,11 +178,23 @@ def _link(name: str, is_model: bool) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return escape(", ".join(sorted(name.rsplit(".", 1)[-1] for name in names)) or "-")
+    short = sorted(name.rsplit(".", 1)[-1] for name in names)
+    if len(short) <= _NAMES:
+        return escape(", ".join(short) or "-")
+    shown, rest = short[: _NAMES - 1], short[_NAMES - 1 :]
+    more = f'<span title="{escape(", ".join(rest))}">and {len(rest)} more</span>'
+    return f"{escape(', '.join(shown))} {more}"
 
 
 def _maker(task: Mapping[str, Any] | None) -> str:
-    return escape(f"{task['dag_id']} · {task['task_id']}") if task else "-"
+    if task is None:
+        return "-"
+    name = "its own task" if _model(task) else task["task_id"]
+    return escape(f"{task['dag_id']}: {name}")
+
+
+def _outcome(run: Mapping[str, Any], is_newest: bool) -> str:
+    return f", {_word(run)}" if is_newest else ", the next one has begun"
 
 
 def _model(task: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ def test_the_page_joins_tasks_tables_and_bytes(document):
         assert cell in row
     made = page[page.index("daylight_raw.access_logs") :]
     made = made[: made.index("</tr>")]
-    assert "load_dumps · publish" in made
+    assert "load_dumps: publish" in made
     assert "stg_access_logs__records" in made
 
 
@@ -175,6 +175,17 @@ def test_a_task_that_takes_much_longer_than_usual_is_marked(document):
     page = runs_page.render(document, [], "daylight_raw")
 
     assert '<td class="some">12.4 s</td>' in page
+
+
+def test_a_run_that_has_just_begun_leaves_the_one_before_on_the_page(document):
+    begun = next(event for event in events() if event["job"]["name"] == "transform_warehouse")
+    begun["run"]["runId"] = "the next"
+    lineage.fold(document, [json.dumps(begun | {"eventTime": "2026-11-22T06:00:00.000000+00:00"})])
+
+    page = runs_page.render(document, [], "daylight_raw")
+
+    assert "3 tasks, the next one has begun" in page
+    assert "stg_access_logs__records_model_build" in page
 
 
 def test_a_circle_of_tables_ends():
