@@ -51,11 +51,17 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     "road",
-    [{"ctas_approach": True}, {"ctas_approach": False}],
-    ids=["a table of its own", "the result file"],
+    [
+        {"ctas_approach": True},
+        {"ctas_approach": False},
+        {"ctas_approach": False, "unload_approach": True},
+    ],
+    ids=["a table of its own", "the result file", "UNLOAD"],
 )
-def test_a_query_gives_the_frame_that_was_written(table, results, road):
-    found = wr.athena.read_sql_query("select * from t", table["database"], **road, **results)
+def test_a_query_gives_the_frame_that_was_written(bucket, table, road):
+    found = wr.athena.read_sql_query(
+        "select * from t", table["database"], s3_output=f"s3://{bucket}/aside/", **road
+    )
 
     assert_same(found, FRAME)
 

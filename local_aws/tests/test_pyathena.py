@@ -95,6 +95,15 @@ def test_pandas_cursor_reads_the_result_file(connection):
     pd.testing.assert_frame_equal(frame, pd.DataFrame(FRAME), check_dtype=False)
 
 
+def test_pandas_cursor_reads_what_unload_wrote(connection):
+    cursor = connection.cursor(PandasCursor, unload=True).execute(ROWS)
+
+    frame = cursor.as_pandas()
+
+    pd.testing.assert_frame_equal(frame.sort_values("n"), pd.DataFrame(FRAME), check_dtype=False)
+    assert cursor.data_manifest_location.endswith("-manifest.csv")
+
+
 def test_pandas_cursor_reads_in_chunks(connection):
     cursor = connection.cursor(PandasCursor, chunksize=400)
 

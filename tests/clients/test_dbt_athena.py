@@ -22,7 +22,10 @@ FIRST, SECOND, THIRD = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
 BATCH_1 = [(1, "a", FIRST), (2, "b", SECOND)]
 BATCH_2 = [(1, "gone", FIRST), (2, "B", SECOND), (3, "c", THIRD)]
 
-REBUILT = ["arrivals", "hive_table", "hive_ha", "hive_contract", "iceberg_table"]
+REBUILT = [
+    "arrivals", "hive_table", "hive_bucketed", "hive_ha", "hive_contract", "iceberg_table",
+    "iceberg_bucketed",
+]  # fmt: skip
 """Views and tables: what they hold is the batch that came last."""
 
 AS_TEXT = ["hive_json", "hive_text"]
