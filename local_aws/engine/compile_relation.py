@@ -109,8 +109,11 @@ class RelationCompiler(ExpressionCompiler):
         for i, (name, kind) in enumerate(source.readable):
             partition = number if i in source.partitions else None
             fields.append(
-                Field(name, kind, f"r{number}.c{i}", qualifier, partial(use.used.add, i), partition)
-            )
+                Field(
+                    name, kind, f"r{number}.c{i}", qualifier, partial(use.used.add, i), partition,
+                    hidden=i >= len(source.columns),
+                )
+            )  # fmt: skip
         return Compiled(f"(\x00{number}\x00) AS r{number}", fields)
 
     def _view(
@@ -306,8 +309,8 @@ class RelationCompiler(ExpressionCompiler):
 
 def aliased_fields(fields: list[Field], node: tree.Aliased) -> list[Field]:
     """Fields under an alias and its column names."""
-    visible = [f for f in fields if not (f.name or "").startswith("$")]
-    hidden = [f for f in fields if (f.name or "").startswith("$")]
+    visible = [f for f in fields if not f.hidden]
+    hidden = [f for f in fields if f.hidden]
     names: list[str | None] = [f.name for f in visible]
     if node.columns:
         if len(node.columns) != len(visible):

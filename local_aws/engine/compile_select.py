@@ -90,7 +90,7 @@ class SelectCompiler(RelationCompiler):
                 raise QueryError("TABLE_NOT_FOUND", f"Unable to resolve reference {what}", star.at)
             if not found:
                 return self._row_items(star, scope)
-        found = [f for f in found if not (f.name or "").startswith("$")]
+        found = [f for f in found if not f.hidden]
         names: list[str | None] = [f.name for f in found]
         if star.aliases:
             if len(star.aliases) != len(found):

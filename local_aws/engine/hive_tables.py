@@ -144,6 +144,7 @@ class HiveTables:
         bucket, prefix = self._empty(node.location, "the unload")
         written = write(self.run, self.store, sql, output)
         with self.store.write():
+            self._empty(node.location, "the unload")  # another one may have been faster
             names = [name for name, _ in partitions]
             place(self.run, self.store, (bucket, prefix), written, names, self.now)
         return sum(file.rows for file in written)

@@ -44,6 +44,9 @@ class Field:
     partition_of: int | None = None
     """Number of the table reference of which this is a partition column."""
 
+    hidden: bool = False
+    """Whether ``*`` leaves it out, e.g. a table's ``$path``."""
+
     def touch(self) -> Field:
         """Note that the column is needed."""
         if self.use is not None:

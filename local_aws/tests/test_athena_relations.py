@@ -165,6 +165,19 @@ def test_size_and_partition_are_hidden_columns_of_tables_of_files(athena: Athena
     assert rows[0][2].endswith(key["Key"])
 
 
+def test_a_column_that_a_query_calls_like_a_hidden_one_is_none(athena: Athena):
+    athena.run("create table t as select 1 as x")
+    athena.run('create view v as select "$path", x from t')
+
+    for relation in ('(select "$path", x from t) as q', "v"):
+        header = athena.results(athena.run(f"select * from {relation}")["QueryExecutionId"])
+        names = [cell["VarCharValue"] for cell in header["Rows"][0]["Data"]]
+        assert names == ["$path", "x"]
+    assert athena.failure('select "$path" from (select x from t)').startswith(
+        ("COLUMN_NOT_FOUND", "NOT_SUPPORTED")
+    )
+
+
 def test_only_the_object_that_is_asked_for_is_read(athena: Athena):
     athena.run("create table t with (partitioned_by=array['k']) as select 1 as x, k "
                "from (values 1, 2, 3, 4) as v (k)")  # fmt: skip
