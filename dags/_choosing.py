@@ -47,6 +47,7 @@ class ChooseModels(ApprovalOperator):
             "see each table change over when it is built.",
             response_timeout=timedelta(hours=12),  # who asked in the evening is back by then
             ignore_downstream_trigger_rules=True,
+            execution_timeout=timedelta(minutes=10),  # of the asking, not of the answer
             **words,
         )
 
@@ -97,6 +98,7 @@ def selected(words: str) -> set[str]:
 
 def _models(word: str) -> list[str]:
     folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
+    folders.append("--no-static-parser")  # it may hang in a process that was forked, says Cosmos
     what = ["--resource-type", "model", "--output", "name", "--select", word]
     result = dbt().invoke(["ls", "--quiet", "--target", "prod", *folders, *what])
     if not result.success:

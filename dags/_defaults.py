@@ -52,9 +52,13 @@ TELLING: dict[str, Any] = {
 
 
 def deadline_of(hours: float) -> DeadlineAlert:
-    """Tell people of a run that is not over so long after it was queued; the run goes on."""
+    """Tell people of a run that takes so much longer than the last ten did; it goes on.
+
+    Not ``DAGRUN_QUEUED_AT``: with it Airflow 3.3 answers 500 to whoever clears a red task
+    (apache/airflow#70368), and clearing is what every runbook says. The first run has no deadline.
+    """
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=DeadlineReference.AVERAGE_RUNTIME(max_runs=10, min_runs=1),
         interval=timedelta(hours=hours),
         callback=AsyncCallback(TellLateness),
     )

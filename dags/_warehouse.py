@@ -41,7 +41,11 @@ def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
             manifest_path=DBT_PROJECT / "target" / "manifest.json",
             install_dbt_deps=False,  # the project has no packages, and a worker may have no network
             # Unit tests prove the code, not the data: `make test` runs them, not every batch.
-            env_vars={"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"},
+            env_vars={
+                "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+                "DBT_LOG_LEVEL_FILE": "none",  # the file goes with the task; Airflow has its own
+                "DBT_USE_FAST_TEST_EDGES": "true",
+            },
         ),
         profile_config=PROFILE,
         render_config=RenderConfig(

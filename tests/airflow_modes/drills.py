@@ -43,6 +43,9 @@ def main() -> int:
         build_once(laptop)
         for name in ("dags", "dbt_project"):
             shutil.copytree(REPOSITORY / name, folder / name)
+        for other in (folder / "dags").glob("[!_]*.py"):
+            if other.stem != DAG:
+                other.unlink()  # they have schedules of their own
         # A task whose process is gone is noticed after this long, not after five minutes.
         soon = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20"}
         soon["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL"] = "5"

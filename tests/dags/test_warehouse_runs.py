@@ -150,6 +150,16 @@ def test_every_dag_has_a_deadline(dags):
     assert not without - {"deliver_alerts"}, "say after how long somebody should look"
 
 
+def test_no_deadline_keeps_people_from_clearing_a_red_task(dags):
+    # With a deadline from queued_at, Airflow 3.3 fails to clear (apache/airflow#70368).
+    references = {
+        alert.reference.reference_name for dag in dags.values() for alert in dag.deadline or []
+    }
+
+    assert references
+    assert "DagRunQueuedAtDeadline" not in references
+
+
 def test_a_project_that_was_changed_since_is_not_taken_from_memory(dags, tmp_path, monkeypatch):
     from _parsed_project import _files, dbt
 
