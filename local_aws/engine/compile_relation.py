@@ -80,7 +80,7 @@ class RelationCompiler(ExpressionCompiler):
             return Compiled(f"{inner.sql} {sample}", inner.fields)
         alias = self.next_name("r")
         items, fields = [], []
-        for i, field in enumerate(inner.fields):
+        for i, field in enumerate(f for f in inner.fields if not f.hidden):
             field.touch()  # the inner SELECT names them all
             items.append(f"{field.sql} AS c{i}")
             fields.append(replace(field, sql=f"{alias}.c{i}", use=None))
@@ -262,7 +262,16 @@ class RelationCompiler(ExpressionCompiler):
             lists = [f"CASE WHEN {longest} = 0 THEN [NULL] ELSE {sql} END" for sql in lists]
         over = self.next_name("r")
         kept, items = [], []
+        hidden = ""
         for i, field in enumerate(left.fields):
+            if field.hidden:
+                mark = f"\x01{over}.{i}\x01"
+                hidden += mark
+                use = partial(self._show, mark, f", {field.sql} AS k{i}", field)
+                self.optional[mark] = ""
+                kept.append(replace(field, sql=f"{over}.k{i}", use=use))
+                continue
+            field.touch()  # the inner SELECT names it
             items.append(f"{field.sql} AS k{i}")
             kept.append(replace(field, sql=f"{over}.k{i}"))
         for i, sql in enumerate(lists):
@@ -276,9 +285,13 @@ class RelationCompiler(ExpressionCompiler):
                 span = f"CASE WHEN {longest} = 0 THEN [NULL] ELSE {span} END"
             items.append(f"unnest({span}) AS o")
             new.append(Field(None, BIGINT, f"{over}.o"))
-        for use in left.fields:
-            use.touch()  # the inner SELECT names them all
-        return Compiled(f"(SELECT {', '.join(items)} FROM {left.sql}) AS {over}", kept + new)
+        sql = f"(SELECT {', '.join(items)}{hidden} FROM {left.sql}) AS {over}"
+        return Compiled(sql, kept + new)
+
+    def _show(self, mark: str, text: str, field: Field) -> None:
+        """A hidden column is named after all."""
+        self.optional[mark] = text
+        field.touch()
 
     def _lists(
         self,

@@ -74,6 +74,9 @@ class Compiler:
 
         self.windows: list[dict[str, tree.Window]] = []
         self.tables: dict[int, TableUse] = {}
+        self.optional: dict[str, str] = {}
+        """Marks in the SQL of items that only stand there if somebody names them: their text."""
+
         self.ctes: list[dict[str, CommonTable]] = [{}]
         self.touched: list[Field] | None = None
         self.view_depth = 0
@@ -82,6 +85,12 @@ class Compiler:
         """A name that nothing else in the statement has."""
         self.names += 1
         return f"{letter}{self.names}" + ("_" if letter == "v" else "")
+
+    def settled(self, sql: str) -> str:
+        """SQL with its optional items, or without them: once all of it is compiled."""
+        for mark, text in self.optional.items():
+            sql = sql.replace(mark, text)
+        return sql
 
     def touch(self, found: Field) -> Field:
         """Note the use of a column, also for whoever watches (``touched``)."""

@@ -128,6 +128,7 @@ class _Execution:
     def finish(self, compiler: QueryCompiler, sql: str) -> str:
         """SQL with its tables' scans."""
         run = self.c.run
+        sql = compiler.settled(sql)
         pushed = run.planner.plan(sql, compiler.tables)
 
         def scan(number: int, use: TableUse) -> str:
@@ -189,7 +190,7 @@ class _Execution:
         elif isinstance(node, st.CreateTableAs):
             self.target(node.table, node.at)
             check_columns(rel.columns, node.columns)
-        lines = plan_lines(self.c.run, rel, compiler.tables)
+        lines = plan_lines(self.c.run, rel, compiler)
         if isinstance(node, st.Select):
             return lines
         return ["TableWriter[]", *(("└─ " if i == 0 else "   ") + t for i, t in enumerate(lines))]
@@ -205,7 +206,7 @@ class _Execution:
         taken = round((time.monotonic() - began) * 1000)
         return [
             f"Elapsed: {taken}ms, Output: {count} rows, Input: {self.c.run.bytes_scanned}B",
-            *plan_lines(self.c.run, rel, compiler.tables, self.scanned),
+            *plan_lines(self.c.run, rel, compiler, self.scanned),
         ]
 
     # ------------------------------------------------------------------ CTAS, views, INSERT

@@ -14,7 +14,7 @@ from local_aws.engine.duck import Run, translated
 from local_aws.engine.pushdown import filters_of
 
 if TYPE_CHECKING:
-    from local_aws.engine.compiler import Rel, TableUse
+    from local_aws.engine.compiler import Compiler, Rel, TableUse
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ _STEPS = {
 
 
 def plan_lines(
-    run: Run, rel: Rel, tables: Mapping[int, TableUse], scanned: Mapping[int, int] | None = None
+    run: Run, rel: Rel, compiler: Compiler, scanned: Mapping[int, int] | None = None
 ) -> list[str]:
     """The plan of a query; ``scanned`` are the bytes that each table's scans have read."""
     names = [c.name if c.name is not None else f"_col{i}" for i, c in enumerate(rel.columns)]
@@ -36,9 +36,9 @@ def plan_lines(
     layout = ", ".join(f"{n}:{c.type}" for n, c in zip(names, rel.columns, strict=True))
     lines.append(f"│   Layout: [{layout}]")
     with translated():
-        plan, owners = run.planner.explained(rel.sql, tables)
+        plan, owners = run.planner.explained(compiler.settled(rel.sql), compiler.tables)
     for node in plan:
-        lines += _node(node, owners, tables, scanned, "", last=True)
+        lines += _node(node, owners, compiler.tables, scanned, "", last=True)
     return lines
 
 

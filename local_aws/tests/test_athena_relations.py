@@ -178,6 +178,21 @@ def test_a_column_that_a_query_calls_like_a_hidden_one_is_none(athena: Athena):
     )
 
 
+def test_hidden_columns_are_read_behind_unnest_only_if_named(athena: Athena):
+    athena.run("create table t with (partitioned_by=array['k']) as "
+               "select array[1, 2] as a, k from (values 1, 2) as v (k)")  # fmt: skip
+
+    plain = athena.rows("explain select k, n from t cross join unnest(a) as u (n)")
+    named = athena.rows(
+        'select q.n, q.k, q."$partition", substr(t."$path", 1, 5) from t cross join unnest(a) '
+        'with ordinality as u (n, i) join (select k, n, "$partition" from t cross join unnest(a) '
+        "as u (n)) as q on q.n = u.n and q.k = t.k where i = 2 order by 2"
+    )
+
+    assert not any("HIDDEN" in line for (line,) in plain)
+    assert named == [("2", "1", "k=1", "s3://"), ("2", "2", "k=2", "s3://")]
+
+
 def test_only_the_object_that_is_asked_for_is_read(athena: Athena):
     athena.run("create table t with (partitioned_by=array['k']) as select 1 as x, k "
                "from (values 1, 2, 3, 4) as v (k)")  # fmt: skip
