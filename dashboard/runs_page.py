@@ -55,8 +55,8 @@ def render(document: dict[str, Any], runs: list[Row], raw_database: str) -> str:
     dags = sorted(newest, key=lambda dag_id: newest[dag_id], reverse=True)
     parts = [_dag(document, dag_id, scanned) for dag_id in dags]
     content = f"""<h1>Runs</h1>
-<p class="lead">The newest run of each DAG, task by task, from Airflow's and dbt's OpenLineage events: how long
-it waited after what it needs was there, and how long it worked.</p>
+<p class="lead">The newest run of each DAG, task by task, from Airflow's and dbt's OpenLineage
+events: how long it waited after what it needs was there, and how long it worked.</p>
 {"".join(parts) or section("Tasks", "", empty(_EMPTY))}
 {_lineage(document, raw_database)}"""
     return page("Runs · Daylight", content, "runs.html")
