@@ -53,6 +53,11 @@ class Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process, and its process group."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
