@@ -95,7 +95,7 @@ def trino(folder: Path) -> Iterator[Client]:
                str(_HERE / "Launcher.java")]  # fmt: skip
     with (home / "server.log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=home, stdout=log, stderr=log, preexec_fn=lambda: os.nice(10) and None
+            command, cwd=home, stdout=log, stderr=log, preexec_fn=lambda: os.nice(5) and None
         )
     try:
         client = Client(f"http://127.0.0.1:{port}")

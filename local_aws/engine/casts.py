@@ -117,6 +117,11 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
     if a.name == "json":
         if b.name == "row":
             return _row_of_json(sql, b, safe=safe)
+        if b.name == "array" and _has_row(b):
+            item = convert("j_", JSON, b.of[0], safe=safe)
+            items = f"list_transform(json_extract({sql}, '$[*]'), lambda j_: {item})"
+            whole = f"CASE WHEN json_type({sql}) = 'ARRAY' THEN {items}"
+            return f"{whole} ELSE {cast}({sql} AS {b.duck}) END"
         if b.of and b.of[0].name == "json" and b.name == "array":
             # A null in the document stays JSON's null, which a cast would turn into SQL's.
             whole = f"CASE WHEN json_type({sql}) = 'ARRAY' THEN json_extract({sql}, '$[*]')"
@@ -351,6 +356,10 @@ def _json_text(sql: str, a: Type) -> str:
         items = f"list_transform({sql}, lambda j_: coalesce({_json_text('j_', a.of[0])}, 'null'))"
         return f"('[' || array_to_string({items}, ',') || ']')"
     return f"CAST({convert(sql, a, JSON, safe=False)} AS VARCHAR)"
+
+
+def _has_row(kind: Type) -> bool:
+    return kind.name == "row" or any(_has_row(inner) for inner in kind.of)
 
 
 def _has_map(kind: Type) -> bool:

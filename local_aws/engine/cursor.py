@@ -28,6 +28,19 @@ RESERVED = frozenset(
 )
 
 
+class Name(str):
+    """A name in lower case that remembers how it was written: results show it so."""
+
+    __slots__ = ("shown",)
+    shown: str
+
+    def __new__(cls, written: str) -> Name:
+        """From the text as it stands in the statement."""
+        name = super().__new__(cls, written.lower())
+        name.shown = written
+        return name
+
+
 class Cursor:
     """A position in the tokens of one source."""
 
@@ -112,9 +125,9 @@ class Cursor:
         """A name, in lower case (Athena's names are case-insensitive)."""
         token = self.token
         if token.kind == "word" and (token.text not in RESERVED or self.hive):
-            return self.advance().text.lower()
+            return Name(self.advance().raw)
         if token.kind == "quoted" and not self.hive:
-            return self.advance().text.lower()
+            return Name(self.advance().text)
         if token.kind == "backtick":
             if self.hive:
                 return self.advance().text.lower()

@@ -12,6 +12,7 @@ from local_aws.engine import statements as st
 from local_aws.engine import tree
 from local_aws.engine.compile_query import QueryCompiler
 from local_aws.engine.compiler import Rel, TableUse
+from local_aws.engine.cursor import Name
 from local_aws.engine.ddl import Ddl
 from local_aws.engine.duck import Run, translated
 from local_aws.engine.errors import QueryError, refuse
@@ -150,7 +151,7 @@ class _Execution:
     def _select(self, node: st.Select) -> Outcome:
         _, rel, sql = self.query(node.query)
         kinds = [column.type for column in rel.columns]
-        names = [c.name if c.name is not None else f"_col{i}" for i, c in enumerate(rel.columns)]
+        names = [_shown(c.name) or f"_col{i}" for i, c in enumerate(rel.columns)]
         result = self.c.run.execute(sql)
 
         def rows() -> Iterator[Row]:
@@ -364,6 +365,10 @@ def _view_type(kind: Type) -> str:
 
 def _written(count: int) -> Outcome:
     return Outcome([column_info("rows", Type("bigint"))], iter([]), None, count)
+
+
+def _shown(name: str | None) -> str | None:
+    return name.shown if isinstance(name, Name) else name
 
 
 def _lines(names: list[str], lines: list[str]) -> Outcome:
