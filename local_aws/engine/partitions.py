@@ -28,7 +28,10 @@ class Partition:
 
 def location_of(uri: str) -> tuple[str, str]:
     """Bucket and prefix (with its slash) of a location."""
-    bucket, key = Store.parse_uri(uri)
+    try:
+        bucket, key = Store.parse_uri(uri)
+    except ValueError as error:
+        raise QueryError("INVALID_TABLE_PROPERTY", f"Location {error}") from None
     return bucket, key if not key or key.endswith("/") else key + "/"
 
 

@@ -103,16 +103,13 @@ class Rows(Source):
         self, used: set[int], constraints: list[str], alias: str, reader: Reader,
         scans: Scans,
     ) -> str:  # fmt: skip
-        """The rows as VALUES."""
-        names = ", ".join(f"c{i}" for i in range(len(self.columns)))
+        """The rows as VALUES, of the used columns: some are long."""
+        wanted = sorted(used) or [0]
+        names = ", ".join(f"c{i}" for i in wanted)
         if not self.rows:
-            return empty(self.columns, set(range(len(self.columns))))
+            return empty(self.columns, set(wanted))
         listed = ", ".join(
-            "("
-            + ", ".join(
-                constant_sql(cell, kind) for cell, (_, kind) in zip(row, self.columns, strict=True)
-            )
-            + ")"
+            f"({', '.join(constant_sql(row[i], self.columns[i][1]) for i in wanted)})"
             for row in self.rows
         )
         return f"SELECT {names} FROM (VALUES {listed}) AS t_({names})"

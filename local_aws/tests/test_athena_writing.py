@@ -151,6 +151,7 @@ def test_unload_leaves_what_is_there_alone(athena: Athena, s3):
         ("unload select 1 a to '{u}' with (format='json')", "SYNTAX_ERROR"),
         ("unload (select 1 a) into '{u}' with (format='json')", "SYNTAX_ERROR"),
         ("unload (insert into t values 1) to '{u}' with (format='json')", "SYNTAX_ERROR"),
+        ("unload (select 1 a) to 'nowhere' with (format='json')", "INVALID_TABLE_PROPERTY"),
         ("unload (select nowhere) to '{u}' with (format='json')", "COLUMN_NOT_FOUND"),
     ],
 )  # fmt: skip
