@@ -89,6 +89,8 @@ class Laptop:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__WORKERS": "1",
+            # A busy machine answers late; after five times five seconds a task would be red.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
             # SQLite has one writer at a time; on a busy machine its turn may take longer than the
             # five seconds after which the others would fail.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",

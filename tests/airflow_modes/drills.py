@@ -24,8 +24,24 @@ from tests.airflow_modes.control_room import ControlRoom
 from tests.servers import free_ports
 
 DAG = "transform_warehouse"
+KEPT = {"backfill_access_logs", "maintain_warehouse"}
 MODELS = ("int_finality", "dim_dates", "metrics_missing_ids", "metrics_query_cost_daily")
 """One, another that needs it, and two that need neither."""
+
+OTHER = "fct_arrivals_daily"
+"""One that is never chosen."""
+
+SMALL = f"""from airflow.sdk import DAG
+
+from _choosing import PARAMS, ChooseModels
+from _defaults import DEFAULT_ARGS, TELLING, deadline_of
+from _warehouse import warehouse
+
+defaults = dict(default_args=DEFAULT_ARGS, deadline=deadline_of(hours=2), **TELLING)
+with DAG("{DAG}", schedule=None, params=PARAMS, max_active_runs=1, **defaults):
+    ChooseModels(task_id="choose", is_watched=False, retries=0) >> warehouse()
+"""
+"""transform_warehouse without what comes behind its models."""
 
 BROKEN = "select * from {{ ref('stg_access_logs__batches') }} where no_such_column = 1"
 
@@ -43,9 +59,7 @@ def main() -> int:
         build_once(laptop)
         for name in ("dags", "dbt_project"):
             shutil.copytree(REPOSITORY / name, folder / name)
-        for other in (folder / "dags").glob("[!_]*.py"):
-            if other.stem != DAG:
-                other.unlink()  # they have schedules of their own
+        make_small(folder / "dags")
         # A task whose process is gone is noticed after this long, not after five minutes.
         soon = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20"}
         soon["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL"] = "5"
@@ -55,6 +69,18 @@ def main() -> int:
     drills, false = len(words.only), site.false_green
     sys.stdout.write(f"airflow_drills: drills={drills} false_green={false} wrong={len(wrong)}\n")
     return int(bool(wrong))
+
+
+def make_small(dags: Path) -> None:
+    """Leave of the DAGs those that are drilled, and of the project a few models."""
+    for other in dags.glob("[!_]*.py"):
+        if other.stem not in KEPT:
+            other.unlink()  # they have schedules of their own
+    (dags / f"{DAG}.py").write_text(SMALL)
+    source = (dags / "_warehouse.py").read_text()
+    assert "exclude=NOT_TASKS" in source
+    few = source.replace("exclude=NOT_TASKS", f"select={[*MODELS, OTHER]}")
+    (dags / "_warehouse.py").write_text(few)
 
 
 class Site:
@@ -81,7 +107,10 @@ class Site:
     def states(self, run_id: str) -> dict[str, str]:
         """Return the state of each chosen model's task."""
         states = self.room.states(DAG, run_id)
-        return {model: states[f"warehouse.{model}_model_build"] for model in MODELS}
+        tasks = {model: states[task_of(model)] for model in MODELS}
+        if tasks["metrics_missing_ids"] == "success":
+            assert states[task_of(OTHER)] == "skipped", "it was not chosen"
+        return tasks
 
     def not_run(self, states: dict[str, str]) -> list[str]:
         """Return the green tasks of which dbt did not write down a success in this run."""
@@ -92,7 +121,7 @@ class Site:
 
     def written(self, model: str) -> float:
         """Return when dbt last built a model well, by its own results in the lake."""
-        key = f"daylight-lake/dbt_runs/latest/warehouse.{model}_model_build.json"
+        key = f"daylight-lake/dbt_runs/latest/{task_of(model)}.json"
         answer = urllib3.request("GET", f"{self.laptop.aws_url}/{key}")
         results = answer.json() if answer.status == 200 else {"results": []}
         if [result["status"] for result in results["results"] if model in result["unique_id"]][
@@ -113,7 +142,7 @@ class Site:
         after = self.times(run_id)
         again = {name for name in before if before[name][1] != after[name][1]}
         problems = [f"after clearing, the run is {state}"] if state != "success" else []
-        done_twice = again & {f"warehouse.{model}_model_build" for model in MODELS} - red
+        done_twice = again & {task_of(model) for model in MODELS} - red
         problems += [f"{name} was green and ran again" for name in done_twice]
         return problems + self.not_run(self.states(run_id))
 
@@ -126,6 +155,11 @@ class Site:
         """Wait until the model that others need is running."""
         while self.states(run_id)["int_finality"] != "running":
             time.sleep(0.2)
+
+
+def task_of(model: str) -> str:
+    """Return the task that builds a model."""
+    return f"warehouse.{model}_model_build"
 
 
 def misspelt(site: Site) -> list[str]:
@@ -216,6 +250,39 @@ def full_refresh(site: Site) -> list[str]:
     return problems
 
 
+def backfill(site: Site) -> list[str]:
+    """Load three days that are in the lake, and one of which there is no dump."""
+    api, dag_id = site.room.api, "backfill_access_logs"
+    api.pause(dag_id, False)
+    days = {"from_date": "2026-02-27T00:00:00+09:00", "to_date": "2026-03-02T00:00:00+09:00"}
+    asked = {"dag_id": dag_id, "max_active_runs": 2, "reprocess_behavior": "none"} | days
+    number = api._call("POST", "backfills", asked)["id"]
+    while not api._call("GET", f"backfills/{number}")["completed_at"]:
+        time.sleep(1)
+    runs = api._call("GET", f"dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
+    ended = {
+        run["data_interval_start"][:10]: (run["state"], site.room.states(dag_id, run["dag_run_id"]))
+        for run in runs
+        if run["run_type"] == "backfill"
+    }
+    # Midnight in Seoul is the UTC day before.
+    there = {"land": "skipped", "check": "skipped", "publish": "skipped"}
+    missing = {"land": "failed", "check": "upstream_failed", "publish": "upstream_failed"}
+    expected = {f"2026-02-{day}": ("success", there) for day in (26, 27, 28)}
+    expected["2026-03-01"] = ("failed", missing)
+    return [] if ended == expected else [f"days are {ended}"]
+
+
+def maintain(site: Site) -> list[str]:
+    """Rewrite and clear up all Iceberg tables."""
+    run_id = site.room.start("maintain_warehouse")
+    run = site.room.ended("maintain_warehouse", run_id)
+    tasks = site.room.api._tasks("maintain_warehouse", run_id)
+    done = [task for task in tasks if task["task_id"] == "run" and task["state"] == "success"]
+    problems = [] if run["state"] == "success" else [f"the run is {run['state']}"]
+    return problems + ([] if len(done) > 10 else [f"{len(done)} statements were run"])
+
+
 DRILLS = {
     "misspelt": misspelt,
     "failing_model": failing_model,
@@ -223,6 +290,8 @@ DRILLS = {
     "killed_task": killed_task,
     "killed_scheduler": killed_scheduler,
     "full_refresh": full_refresh,
+    "backfill": backfill,
+    "maintain": maintain,
 }
 
 if __name__ == "__main__":
