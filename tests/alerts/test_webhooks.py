@@ -135,7 +135,8 @@ def test_nothing_that_is_said_or_logged_holds_the_address(slack, naps, caplog):
             slack.failures = [failure] * 3
             said.append(webhooks.deliver(slack.address, BODY, naps.append))
             slack.failures = []
-        said.append(webhooks.deliver(slack.address + " \n", BODY, naps.append))
+        for strange in (" x", "é", "\x00", " \n"):
+            said.append(webhooks.deliver(slack.address + strange, BODY, naps.append))
 
     assert all(said)
     assert "SECRET" not in caplog.text + str(said)
