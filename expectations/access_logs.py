@@ -92,12 +92,12 @@ def suite() -> "gx.ExpectationSuite":
                 severity="critical",
                 description="Every record has a user: without one it is counted for nobody.",
             ),
-            # 32 bytes is an HMAC; 64 would be the source's own value, which can be reversed.
+            # 16 bytes are of an HMAC; 64 would be the source's own value, which can be reversed.
             gxe.ExpectColumnValuesToBeInSet(
                 column="user_id_bytes",
-                value_set=[32],
+                value_set=[16],
                 severity="critical",
-                description="A user is a 32-byte keyed pseudonym: any other length may be the "
+                description="A user is a 16-byte keyed pseudonym: any other length may be the "
                 "source's own value, which can be traced to a person.",
             ),
             # A row without a time belongs to no day.

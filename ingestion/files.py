@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 262_144
-"""At 50,000 a user's 32 bytes are stored in more dictionaries (8 % more bytes), and one group for
+"""At 50,000 a user's bytes are stored in more dictionaries (8 % more bytes), and one group for
 a million rows would leave a query about an hour nothing to skip."""
 
 DICTIONARY_BYTES = 2**23

@@ -19,6 +19,8 @@ KEY_BYTES = 32
 MAX_KNOWN = 50_000
 """Texts that are remembered with their pseudonyms: 14 MB. The same users come again and again."""
 
+PSEUDONYM_BYTES = 16
+
 _MAX_KNOWN_BYTES = 128
 """Longer texts are not remembered."""
 
@@ -26,7 +28,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class Pseudonyms:
-    """Turns personal text into 32 bytes: the same text, the same bytes, while the key lives."""
+    """Turns personal text into 16 bytes: the same text, the same bytes, while the key lives."""
 
     def __init__(self, key: bytes) -> None:
         """Take the key.
@@ -96,11 +98,14 @@ class Pseudonyms:
         return self._key
 
     def of(self, text: str) -> bytes:
-        """Return the 32 bytes that stand for ``text``."""
-        return self.digest(text.encode("utf-8"))
+        """Return the bytes that stand for ``text``: half of its digest.
+
+        2^64 people would have to come before two of them are likely to share a pseudonym.
+        """
+        return self.digest(text.encode("utf-8"))[:PSEUDONYM_BYTES]
 
     def of_many(self, texts: Iterable[bytes]) -> list[bytes]:
-        """Return the 32 bytes for each of many texts in UTF-8; remembers the latest ones."""
+        """Do what ``of`` does for many texts in UTF-8; remembers the latest ones."""
         if len(self._known) > MAX_KNOWN:
             self._known.clear()
         known = self._known
@@ -108,14 +113,14 @@ class Pseudonyms:
         for text in texts:
             value = known.get(text)
             if value is None:
-                value = self.digest(text)
+                value = self.digest(text)[:PSEUDONYM_BYTES]
                 if len(text) <= _MAX_KNOWN_BYTES:
                     known[text] = value
             found.append(value)
         return found
 
     def digest(self, content: bytes) -> bytes:
-        """Return the 32 bytes that stand for ``content``."""
+        """Return the HMAC-SHA256 of ``content``."""
         keyed = self._keyed.copy()
         keyed.update(content)
         return keyed.digest()

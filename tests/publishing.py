@@ -23,7 +23,7 @@ SEOUL = "Asia/Seoul"
 def record(number: int, user: int, occurred_at: datetime, **changed: Any) -> Row:
     return {
         "record_id": number,
-        "user_id": bytes([user]) * 32,
+        "user_id": bytes([user]) * 16,
         "activity": "view",
         "url": "/api/products/product/",
         "method": "POST",

@@ -23,7 +23,7 @@ def built(seed: int, batches: int, without: int | None = None) -> Tables:
     """Build from a random lake, cut into so many batches after a shuffle."""
     special = boundaries() if seed == 0 else []
     records = numbered([*population(seed, range(12 + 9 * seed)), *special])
-    records = [row for row in records if row["user_id"] != bytes([without or 255]) * 32]
+    records = [row for row in records if row["user_id"] != bytes([without or 255]) * 16]
     if batches > 1:
         random.Random(seed).shuffle(records)
     published = Batches()

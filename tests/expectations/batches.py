@@ -22,7 +22,7 @@ def good_row(record_id: int, **changes: object) -> dict[str, object]:
     occurred_at = datetime(2026, 11, 1, 16, 0) + timedelta(seconds=record_id)  # 2 Nov in Seoul
     return {
         "record_id": record_id,
-        "user_id": hashlib.sha256(b"%d" % record_id).digest(),
+        "user_id": hashlib.sha256(b"%d" % record_id).digest()[:16],
         "activity": "view",
         "url": "/api/products/product/",
         "method": "POST",

@@ -66,7 +66,7 @@ def envelope(
 
 
 def pseudonym(user: str) -> bytes:
-    return hmac.new(PSEUDONYM_KEY, user.encode(), hashlib.sha256).digest()
+    return hmac.new(PSEUDONYM_KEY, user.encode(), hashlib.sha256).digest()[:16]
 
 
 def population(keys: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:

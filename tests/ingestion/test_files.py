@@ -27,7 +27,7 @@ def table_of(count: int) -> pa.Table:
     return pa.table(
         {
             "record_id": [2**63 - 1 - n if n % 1_000 == 0 else n for n in range(count)],
-            "user_id": [(n * 7919 % 50_021).to_bytes(32, "big") for n in range(count)],
+            "user_id": [(n * 7919 % 50_021).to_bytes(16, "big") for n in range(count)],
             "activity": [("view", "cart", None)[n % 3] for n in range(count)],
             "url": [STRANGE[n % 6] if n % 997 == 0 else "/api" for n in range(count)],
             "method": [None] * count,
@@ -99,8 +99,8 @@ def test_row_groups_are_large_and_dictionaries_of_users_never_overflow():
     assert [group.num_rows for group in groups] == [files.ROW_GROUP_ROWS, 1]
     users = groups[0].column(1)
     assert users.path_in_schema == "user_id"
-    # A dictionary that overflows goes on in PLAIN, so that every later user costs 32 bytes.
-    assert users.total_uncompressed_size < 50_021 * 32 + files.ROW_GROUP_ROWS * 3
+    # A dictionary that overflows goes on in PLAIN, so that every later user costs 16 bytes.
+    assert users.total_uncompressed_size < 50_021 * 16 + files.ROW_GROUP_ROWS * 3
 
 
 def test_bounds_are_kept_where_a_reader_can_skip_by_them():

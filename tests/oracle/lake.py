@@ -112,7 +112,7 @@ def events(records: Iterable[Row], zone: ZoneInfo) -> list[Event]:
             Event(
                 at=row["occurred_at"].replace(tzinfo=None),
                 record_id=row["record_id"],
-                user=row["user_id"][:16].hex(),
+                user=row["user_id"].hex(),
                 day=local.date(),
                 hour=local.hour,
                 activity=row["activity"],

@@ -60,7 +60,7 @@ renamed as (
     select
         ---------- ids
         record_id,
-        {# Half of the pseudonym's digits tell users apart as surely; DECISIONS.md #55. #}
+        {# What was landed before 0.3.0 has twice the bytes, of which the first half is the same. #}
         substr(lower(to_hex(user_id)), 1, 32) as user_id,
         batch_seq,
 
