@@ -80,15 +80,17 @@ class HiveSource(Source):
         listed = {
             number: self._files(partitions[number]) for number in sorted(set().union(*chosen))
         }
+        files = [file for found in listed.values() for file in found]
         hidden = any(i >= len(self.columns) for i in used)
         wanted: set[str] = set()
         for scan, numbers in zip(scans, chosen, strict=True):
             found = [f for n in numbers for f in listed[n]]
             if hidden:
                 found = [f for f in found if self._can_hold(f, scan)]
+                wanted |= {file.info.uri for file in found}
             self._account(found, scan.read(used), reader)
-            wanted |= {file.info.uri for file in found}
-        files = [f for found in listed.values() for f in found if f.info.uri in wanted]
+        if hidden:
+            files = [file for file in files if file.info.uri in wanted]
         if not files:
             return empty(self.readable, used)
         if self.format == "orc":
