@@ -54,6 +54,10 @@ chaos: setup ## kill, race, poison and rotate the ingestion, and count what come
 proof: setup ## build the warehouse in every way and hold each number to plain Python
 	.venv/bin/python -m tests.proof
 
+control: setup ## measure the ways to run dbt in Airflow, then break them
+	.venv/bin/python -m tests.airflow_modes
+	.venv/bin/python -m tests.airflow_modes.drills
+
 lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 		--group dev pyproject.toml -o requirements.lock
@@ -90,4 +94,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test test-runs test-numbers lint bench chaos proof lock clean setup env preflight
+.PHONY: help run test test-runs test-numbers lint bench chaos proof control lock clean setup env preflight
