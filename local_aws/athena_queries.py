@@ -200,10 +200,11 @@ class Queries:
     def _log(self, body: Json, run: Run) -> None:
         status, statistics = body["Status"], body["Statistics"]
         query = " ".join(body["Query"].split())
+        reason = " ".join(status.get("StateChangeReason", "").split())
         logger.info(
             "query=%s state=%s ms=%d scanned=%d reason=%s sql=%s",
             body["QueryExecutionId"], status["State"], statistics["EngineExecutionTimeInMillis"],
-            statistics["DataScannedInBytes"], status.get("StateChangeReason", ""),
+            statistics["DataScannedInBytes"], reason,
             query if self._log_sql else query[:160],
         )  # fmt: skip
         if self._log_sql:

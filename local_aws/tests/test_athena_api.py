@@ -195,6 +195,18 @@ def test_a_work_group_can_enforce_its_result_location(athena: Athena):
         athena.run("select 1", WorkGroup=name)
 
 
+def test_a_disabled_work_group_takes_no_query(athena: Athena):
+    name = f"wg-{os.urandom(4).hex()}"
+    athena.client.create_work_group(Name=name)
+    athena.client.update_work_group(WorkGroup=name, State="DISABLED")
+
+    with pytest.raises(ClientError, match="is disabled"):
+        athena.start("select 1", WorkGroup=name)
+    athena.client.update_work_group(WorkGroup=name, State="ENABLED")
+
+    assert athena.value("select 1", WorkGroup=name) == "1"
+
+
 def test_parameters_are_literals_not_text(athena: Athena):
     value = athena.rows(
         "select ? + 1, ?, ? is null", ExecutionParameters=["41", "'it''s; drop'", "null"]
