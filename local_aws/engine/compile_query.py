@@ -14,7 +14,7 @@ from local_aws.engine import tree
 from local_aws.engine.casts import coerce
 from local_aws.engine.compile_select import SelectCompiler
 from local_aws.engine.compiler import Column, CommonTable, Rel, TableUse
-from local_aws.engine.errors import QueryError, mismatch
+from local_aws.engine.errors import QueryError, mismatch, refuse
 from local_aws.engine.pushdown import INLINE
 from local_aws.engine.recursion import (
     DEPTH,
@@ -47,6 +47,10 @@ class QueryCompiler(SelectCompiler):
             inner = self.query(body.query, parent)
             self.ctes.pop()
             return Rel(_with(heads, inner.sql), inner.columns)
+        if node.ties:
+            rel = self._with_ties(node, parent)
+            self.ctes.pop()
+            return Rel(_with(heads, rel.sql), rel.columns)
         if isinstance(body, tree.Select):
             rel = self.select(body, parent, node.order_by)
         else:
@@ -60,6 +64,33 @@ class QueryCompiler(SelectCompiler):
             sql += f" OFFSET {self._count(node.offset)}"
         self.ctes.pop()
         return Rel(_with(heads, sql), rel.columns)
+
+    def _with_ties(self, node: tree.Query, parent: Scope | None) -> Rel:
+        """FETCH FIRST n ROWS WITH TIES, of a query that is sorted by what it gives."""
+        if not node.order_by or node.limit is None:
+            raise QueryError(
+                "MISSING_ORDER_BY", "FETCH FIRST WITH TIES clause requires ORDER BY", node.at
+            )
+        rel = self._body(node.body, parent)
+        alias = self.next_name("r")
+        try:
+            keys = ", ".join(self._keys(rel, node.order_by, alias, parent))
+        except QueryError as error:
+            if error.name != "COLUMN_NOT_FOUND":
+                raise
+            refuse("FETCH FIRST WITH TIES by other than output columns is not supported", node.at)
+        skipped = self._count(node.offset) if node.offset is not None else 0
+        listed = ", ".join(f"{alias}.c{i} AS c{i}" for i in range(len(rel.columns)))
+        numbered = (
+            f"SELECT {listed}, rank() OVER (ORDER BY {keys}) AS k_, "
+            f"row_number() OVER (ORDER BY {keys}) AS n_ FROM ({rel.sql}) AS {alias}"
+        )
+        outer, names = self.next_name("r"), ", ".join(f"c{i}" for i in range(len(rel.columns)))
+        return Rel(
+            f"SELECT {names} FROM ({numbered}) AS {outer} "
+            f"WHERE k_ <= {skipped + self._count(node.limit)} AND n_ > {skipped} ORDER BY n_",
+            rel.columns,
+        )
 
     def _count(self, node: tree.Expr) -> int:
         value = self.expr(node, Scope([]))
@@ -123,8 +154,10 @@ class QueryCompiler(SelectCompiler):
         self.ctes[-1][node.name] = CommonTable(name, columns)
         return ", ".join([*heads, f"{name} AS {INLINE}({joined})"])
 
-    def _ordered(self, rel: Rel, order_by: list[tree.SortItem], parent: Scope | None) -> Rel:
-        alias = self.next_name("r")
+    def _keys(
+        self, rel: Rel, order_by: list[tree.SortItem], alias: str, parent: Scope | None
+    ) -> list[str]:
+        """Sort keys over the columns of ``rel``, which is called ``alias``."""
         fields = [Field(c.name, c.type, f"{alias}.c{i}") for i, c in enumerate(rel.columns)]
         scope = Scope(fields, parent)
         keys = []
@@ -136,7 +169,12 @@ class QueryCompiler(SelectCompiler):
                 else self.expr(item.expr, scope)
             )
             keys.append(self.sort_sql(value, item))
-        listed = ", ".join(f"{alias}.c{i} AS c{i}" for i in range(len(fields)))
+        return keys
+
+    def _ordered(self, rel: Rel, order_by: list[tree.SortItem], parent: Scope | None) -> Rel:
+        alias = self.next_name("r")
+        keys = self._keys(rel, order_by, alias, parent)
+        listed = ", ".join(f"{alias}.c{i} AS c{i}" for i in range(len(rel.columns)))
         order = f" ORDER BY {', '.join(keys)}" if keys else ""
         return Rel(f"SELECT {listed} FROM ({rel.sql}) AS {alias}{order}", rel.columns)
 

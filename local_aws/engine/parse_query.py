@@ -27,6 +27,7 @@ class QueryParser(ExpressionParser):
             self.expect("BY")
             order_by = self.comma_list(self.sort_item)
         offset = limit = None
+        ties = False
         if self.accept("OFFSET") is not None:
             offset = self._count()
             for word in ("ROW", "ROWS"):
@@ -43,9 +44,11 @@ class QueryParser(ExpressionParser):
             )
             if self.accept("ROWS") is None:
                 self.expect("ROW")
-            self.expect("ONLY")
+            ties = self.accept_words("WITH", "TIES")
+            if not ties:
+                self.expect("ONLY")
         end = self.tokens[self.index - 1].end
-        return tree.Query(at, ctes, body, order_by, offset, limit, end, recursive)
+        return tree.Query(at, ctes, body, order_by, offset, limit, end, recursive, ties)
 
     def _count(self) -> tree.Expr:
         token = self.token

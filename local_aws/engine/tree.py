@@ -401,3 +401,6 @@ class Query(Node):
     end: int = 0
     recursive: bool = False
     """Whether it said WITH RECURSIVE."""
+
+    ties: bool = False
+    """Whether rows that sort like the last of ``limit`` come too."""

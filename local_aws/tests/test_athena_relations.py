@@ -230,6 +230,36 @@ def test_joins_nest_to_the_right_where_their_conditions_say_so(athena: Athena):
     )
 
 
+# ------------------------------------------------------------------------------ WITH TIES
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_ties_with_the_last_row_come_too(athena: Athena, offset: int, count: int):
+    ages = [30, 25, 25, 40, 30, 25, 10]
+    listed = ", ".join(f"({i}, {age})" for i, age in enumerate(ages))
+
+    found = athena.rows(
+        f"select age from (values {listed}) as t (id, age) order by age desc "
+        f"offset {offset} rows fetch next {count} rows with ties"
+    )
+
+    ordered = sorted(ages, reverse=True)[offset:]
+    last = ordered[min(count, len(ordered)) - 1]
+    assert [int(age) for (age,) in found] == [age for age in ordered if age >= last]
+
+
+def test_ties_need_an_order(athena: Athena):
+    t = "(values (1, 2)) as t (x, y)"
+    assert athena.failure(f"select x from {t} fetch first 1 row with ties").startswith(
+        "MISSING_ORDER_BY"
+    )
+    assert athena.rows(f"select x from {t} order by 1 fetch first row with ties") == [("1",)]
+    assert "output columns" in athena.failure(
+        f"select x from {t} order by y fetch first 1 row with ties"
+    )
+
+
 # ------------------------------------------------------------------------------ compressed lines
 
 
