@@ -74,7 +74,7 @@ def _beyond_re2(value: Value, at: int) -> bool:
         return False
     if re.search(r"\\Z|\\G|&&\[", value.literal):
         refuse(f"Regular expression {value.literal} is not supported here", at)
-    return re.search(r"\(\?<?[=!]|\(\?>|[*+?}]\+|\\[1-9]", value.literal) is not None
+    return re.search(r"\(\?<|\(\?[=!>]|[*+?}]\+|\\[1-9]", value.literal) is not None
 
 
 def _length(value: Value) -> Type:
@@ -167,6 +167,20 @@ def _regexp_replace(c: Compiler, node: tree.Call, scope: Scope) -> Value:
     if duck is None:
         return Value(f"py_regexp_replace({text.sql}, {pattern.sql}, {rest[0].sql})", kind)
     return Value(f"regexp_replace({text.sql}, {pattern.sql}, {quote_text(duck)}, 'g')", kind)
+
+
+def _regexp_extract_all(c: Compiler, node: tree.Call, scope: Scope) -> Value:
+    counting = node.name == "regexp_count"
+    if not 2 <= len(node.args) <= (2 if counting else 3):
+        mismatch(f"Unexpected parameters for function {node.name}", node.at)
+    text, pattern, *rest = _texts(c, node, scope, 2)
+    group = coerce(rest[0], BIGINT).sql if rest else "0"
+    found = f"py_regexp_extract_all({text.sql}, {pattern.sql}, {group})"
+    if not rest and not _beyond_re2(pattern, node.at):
+        found = f"regexp_extract_all({text.sql}, {pattern.sql})"
+    if counting:
+        return Value(f"CAST(len({found}) AS BIGINT)", BIGINT)
+    return Value(found, array(_length(text)))
 
 
 def _regexp_split(c: Compiler, node: tree.Call, scope: Scope) -> Value:
@@ -326,6 +340,8 @@ TEXT: dict[str, Callable[[Compiler, tree.Call, Scope], Value]] = {
     "regexp_like": _regexp_like,
     "regexp_extract": _regexp_extract,
     "regexp_replace": _regexp_replace,
+    "regexp_extract_all": _regexp_extract_all,
+    "regexp_count": _regexp_extract_all,
     "regexp_split": _regexp_split,
     "replace": _replace,
     "format": _format,
