@@ -140,6 +140,16 @@ def test_a_red_run_is_told_in_both_rooms_with_all_that_is_needed(rooms, variable
     assert fields["*Impact*"] == "tier 1: the tables &amp; the site"
 
 
+def test_no_text_can_wake_a_whole_channel(rooms, variables):
+    shouting = context(RED)
+    shouting["dag"].doc_md = RUNBOOK.replace("fix it", "fix it <!channel>")
+
+    alerts.TellFailure()(shouting)
+
+    assert "<!" not in rooms.slack.texts[0]
+    assert "fix it &lt;!channel&gt;" in rooms.slack.texts[0]
+
+
 def test_nothing_of_the_error_the_run_or_the_addresses_gets_out(rooms, variables, caplog):
     with caplog.at_level(logging.DEBUG):
         rooms.teams.failures = [(500, {})]
