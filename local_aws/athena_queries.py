@@ -32,6 +32,12 @@ logger = logging.getLogger(__name__)
 WORKERS = 4
 """Queries at once; the rest are QUEUED."""
 
+STOPPED = (
+    "INTERNAL_ERROR: the server stopped during this query; what it was to write is there whole or "
+    "not at all"
+)
+"""Why a query failed that was under way when the process was killed."""
+
 CLOSE_SECONDS = 5.0
 """How long a clean stop waits for a query that was told to stop."""
 
@@ -70,7 +76,7 @@ class Queries:
             for n in range(WORKERS)
         ]
         for body in history.unfinished():
-            _end(body, "FAILED", "INTERNAL_ERROR: the server stopped during this query", (1, 200))
+            _end(body, "FAILED", STOPPED, (1, 200))
             history.save(body, None)
         for worker in self._workers:
             worker.start()
