@@ -98,7 +98,7 @@ def selected(words: str) -> set[str]:
 
 def _models(word: str) -> list[str]:
     folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
-    folders.append("--no-static-parser")  # it may hang in a process that was forked, says Cosmos
+    folders.append("--no-static-parser")  # as in _parsed_project
     what = ["--resource-type", "model", "--output", "name", "--select", word]
     result = dbt().invoke(["ls", "--quiet", "--target", "prod", *folders, *what])
     if not result.success:

@@ -18,7 +18,9 @@ def parse() -> None:
     files = _files(DBT_PROJECT)
     folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     runner: Any = get_runner()  # Cosmos has one per process: what is kept with it is inherited
-    manifest = runner.invoke(["parse", "--quiet", "--target", "prod", *folders]).result
+    # The static parser may hang in a process forked behind its first use, as Cosmos found.
+    words = ["parse", "--quiet", "--no-static-parser", "--target", "prod", *folders]
+    manifest = runner.invoke(words).result
     if manifest is not None:  # a broken project: the tasks will say so, not the scheduler
         # Cosmos has laid the same manifest where dbt would write it: a quarter of a task's time.
         manifest.write = lambda path: None
