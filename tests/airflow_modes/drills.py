@@ -239,8 +239,8 @@ def full_refresh(site: Site) -> list[str]:
         run_id = site.start(full_refresh=True)
         while site.room.states(DAG, run_id)["choose"] != "awaiting_input":
             time.sleep(0.5)
-        # Nobody answers at once. Airflow 3.3 takes an answer that overtakes the news of the asking's
-        # end for a lost task, and makes it red.
+        # Nobody answers at once. Airflow 3.3 takes an answer that overtakes the news that the
+        # question was put for a lost task, and makes it red.
         time.sleep(15)
         waiting = set(site.states(run_id).values())
         path = f"{site.room.api._run_path(DAG, run_id)}/taskInstances/choose/-1/hitlDetails"
