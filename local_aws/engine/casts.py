@@ -110,7 +110,9 @@ def convert(sql: str, a: Type, b: Type, *, safe: bool) -> str:
             f"local_fits_cast({text}, {b.numbers[0]}, {str(safe).lower()})" if b.numbers else text
         )
     if b.name == "json":
-        if _has_nameless(a):
+        if a.name == "decimal":  # all its digits: 1.50 is not 1.5
+            return f"CAST(CAST({sql} AS VARCHAR) AS JSON)"
+        if _has_nameless(a) or _has_decimal(a):
             return f"CAST({_json_text(sql, a)} AS JSON)"
         made = f"to_json({_json_ready(sql, a)})"
         return f"CAST(py_json_sorted(CAST({made} AS VARCHAR)) AS JSON)" if _has_map(a) else made
@@ -342,6 +344,10 @@ def _has_nameless(kind: Type) -> bool:
     return None in kind.fields or any(_has_nameless(inner) for inner in kind.of)
 
 
+def _has_decimal(kind: Type) -> bool:
+    return any(inner.name == "decimal" or _has_decimal(inner) for inner in kind.of)
+
+
 def _json_text(sql: str, a: Type) -> str:
     """JSON of rows without names, whose keys are all empty: DuckDB would invent names."""
     if a.name == "row":
@@ -355,6 +361,8 @@ def _json_text(sql: str, a: Type) -> str:
     if a.name == "array":
         items = f"list_transform({sql}, lambda j_: coalesce({_json_text('j_', a.of[0])}, 'null'))"
         return f"('[' || array_to_string({items}, ',') || ']')"
+    if a.name == "map" and _has_decimal(a):
+        refuse(f"CAST of {a} to JSON is not supported here")
     return f"CAST({convert(sql, a, JSON, safe=False)} AS VARCHAR)"
 
 
