@@ -16,8 +16,9 @@ from local_aws.engine import results
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Report:
     found = check(tmp_path_factory.mktemp("corpus"), [])
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    terminal.write_line("\n" + found.lines()[-1])
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        plugins.get_plugin("terminalreporter").write_line("\n" + found.lines()[-1])
     return found
 
 
