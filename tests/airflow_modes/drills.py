@@ -6,6 +6,7 @@ it ran, and the run is mended with the one click that the runbook names: clear w
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -203,20 +204,25 @@ def killed_task(site: Site) -> list[str]:
     """Kill the process of a task in the middle of its model."""
     run_id = site.start()
     site.in_the_middle(run_id)
-    for environ in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = environ.read_bytes().replace(b"\0", b" ")
-            parent = (environ.parent / "stat").read_text().rpartition(")")[2].split()[1]
-            above = Path(f"/proc/{parent}/cmdline").read_bytes()
-        except OSError:
-            continue
-        # The task itself, below the worker that watches it.
-        if words.startswith(b"airflow worker -- ") and above.startswith(b"airflow worker -- "):
-            os.kill(int(environ.parent.name), signal.SIGKILL)
+    scheduler = site.room.parts["airflow-scheduler"].process.pid
+    for worker in children(scheduler):
+        for task in children(worker):  # what does the work, below what watches it
+            os.kill(task, signal.SIGKILL)
     site.room.ended(DAG, run_id)
     states = site.states(run_id)
     problems = [] if "failed" in states.values() else [f"nothing is red: {states}"]
     return problems + site.not_run(states) + site.mended(run_id)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes right below a process that call themselves Airflow's workers."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended
+            is_child = int(stat.read_text().rpartition(")")[2].split()[1]) == pid
+            if is_child and b"airflow worker" in (stat.parent / "cmdline").read_bytes():
+                found.append(int(stat.parent.name))
+    return found
 
 
 def killed_scheduler(site: Site) -> list[str]:
