@@ -10,12 +10,14 @@ StoreError              the folder cannot be used   tell the user, stop
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
-from local_aws.database import StoreError
+from local_aws.database import Row, StoreError
 
 
 class NoSuchBucket(StoreError):
@@ -65,3 +67,27 @@ class ObjectInfo:
     def uri(self) -> str:
         """``s3://bucket/key``."""
         return f"s3://{self.bucket}/{self.key}"
+
+
+@lru_cache(maxsize=20_000)
+def object_of(root: Path, row: Row) -> ObjectInfo:
+    """Queries list the same objects again and again: what a row says is taken apart once."""
+    bucket, key, size, etag, content_type, modified, metadata, headers, blob = row
+    return ObjectInfo(
+        bucket=bucket,
+        key=key,
+        size=size,
+        etag=etag,
+        content_type=content_type,
+        last_modified=from_ms(modified),
+        metadata=json.loads(metadata),
+        headers=json.loads(headers),
+        path=root / blob,
+    )
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """UTC time from milliseconds since 1970."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
+        microsecond=milliseconds % 1000 * 1000
+    )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from local_aws.objects import from_ms
 from local_aws.s3_body import Received
 from local_aws.s3_checksum import ALGORITHMS, Checksum, encoded, new_checksum
 from local_aws.s3_http import (
@@ -27,7 +28,7 @@ from local_aws.s3_http import (
     xml,
 )
 from local_aws.s3_xml import Element, Parsed, S3Error, iso
-from local_aws.store import NoSuchBucket, NoSuchKey, Store, from_ms
+from local_aws.store import NoSuchBucket, NoSuchKey, Store
 
 _MOST_PARTS = 10_000
 _SMALLEST_PART = 5 * 1024 * 1024

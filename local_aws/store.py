@@ -20,8 +20,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,8 @@ from local_aws.objects import (
     NoSuchKey,
     ObjectInfo,
     PreconditionFailed,
+    from_ms,
+    object_of,
 )
 
 __all__ = [
@@ -360,31 +361,7 @@ class Store:
         self._on_commit, self._on_rollback = [], []
 
     def _info(self, row: Row) -> ObjectInfo:
-        return _object(self.root, row)
-
-
-@lru_cache(maxsize=20_000)
-def _object(root: Path, row: Row) -> ObjectInfo:
-    """Queries list the same objects again and again: what a row says is taken apart once."""
-    bucket, key, size, etag, content_type, modified, metadata, headers, blob = row
-    return ObjectInfo(
-        bucket=bucket,
-        key=key,
-        size=size,
-        etag=etag,
-        content_type=content_type,
-        last_modified=from_ms(modified),
-        metadata=json.loads(metadata),
-        headers=json.loads(headers),
-        path=root / blob,
-    )
-
-
-def from_ms(milliseconds: int) -> datetime:
-    """UTC time from milliseconds since 1970."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
-        microsecond=milliseconds % 1000 * 1000
-    )
+        return object_of(self.root, row)
 
 
 def _now_ms() -> int:
