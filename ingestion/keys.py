@@ -217,7 +217,8 @@ class KeyRing:
     def open(self, token: str) -> Opened | None:
         """Return what ``token`` holds, or None if no key of the ring opens it."""
         stamp = _stamp(token)
-        order = self._orders[-1 if stamp is None else bisect_right(self._starts, stamp)]
+        span = -1 if stamp is None else bisect_right(self._starts, stamp)
+        order = self._orders[span]
         for position, key in enumerate(order):
             try:
                 plaintext = key.fernet.decrypt(token)
@@ -225,7 +226,8 @@ class KeyRing:
                 continue
             if position:
                 # What worked for this span works next: a page has one key, or one change of keys.
-                order.insert(0, order.pop(position))
+                # Another order in its place at once: a second thread must never miss a key.
+                self._orders[span] = (key, *order[:position], *order[position + 1 :])
             if stamp is None:  # junk in its first characters, which decoding passes over
                 stamp = int.from_bytes(base64.urlsafe_b64decode(token)[1:9], "big")
             return Opened(plaintext, stamp, key.entry.fingerprint)
@@ -236,7 +238,7 @@ class KeyRing:
 
         None if two keys sign alike: then it is for ``open`` to say which of them opened a token.
         """
-        order = self._orders[bisect_right(self._starts, stamp)] if self._is_plain else []
+        order = self._orders[bisect_right(self._starts, stamp)] if self._is_plain else ()
         return [self._halves[key.entry.fingerprint] for key in order]
 
 
@@ -271,9 +273,9 @@ def _start(key: _Key) -> int:
     return max(0, int(begins.timestamp())) if begins else 0
 
 
-def _order(newest_first: Sequence[_Key], since: int) -> list[_Key]:
+def _order(newest_first: Sequence[_Key], since: int) -> tuple[_Key, ...]:
     """Return the keys as to be tried on a token of that time: begun by then, and the others."""
-    return sorted(newest_first, key=lambda key: _start(key) > since)
+    return tuple(sorted(newest_first, key=lambda key: _start(key) > since))
 
 
 def _written(key: _Key) -> dict[str, str]:

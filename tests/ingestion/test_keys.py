@@ -1,6 +1,8 @@
 import base64
 import json
 import random
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -238,6 +240,35 @@ def test_open_finds_what_multifernet_finds_whatever_the_hints_say(
 
 
 # ---------- states, and a rotation
+
+
+def test_threads_that_share_a_ring_never_miss_a_key():
+    ring = KeyRing([A, B, C])
+    tokens = {key: seal(key, "x") for key in (A, B, C)}
+    kept, stopped = sys.getswitchinterval(), threading.Event()
+
+    def reorder() -> None:
+        while not stopped.is_set():
+            for token in tokens.values():
+                assert ring.open(token)
+
+    others = [threading.Thread(target=reorder) for _ in range(2)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for other in others:
+            other.start()
+        missed = [
+            count
+            for count in range(4_000)
+            if len({key.fingerprint for key in ring.halves(0)}) < 3 or not ring.open(tokens[C])
+        ]
+    finally:
+        stopped.set()
+        for other in others:
+            other.join()
+        sys.setswitchinterval(kept)
+
+    assert missed == []
 
 
 def test_a_rotation_from_add_to_retire():
