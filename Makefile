@@ -19,7 +19,7 @@ RUN_FLAGS := $(if $(ONCE),--once) $(if $(AWS_PORT),--aws-port $(AWS_PORT)) \
 	$(if $(USERS),--users $(USERS)) $(if $(UNTIL),--until $(UNTIL))
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
@@ -45,11 +45,14 @@ lint: setup ## style, types and SQL, without running anything
 	.venv/bin/mypy --python-executable local_aws/.venv/bin/python local_aws
 	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project
 
-bench: setup ## measure the ingestion against the original, the floor and itself
+bench: setup ## measure the ingestion against the original and the floor; local_aws against DuckDB
 	.venv/bin/python -m benchmarks
+	local_aws/.venv/bin/python -m local_aws.tests.bench
+	.venv/bin/python -m tests.clients
 
-chaos: setup ## kill, race, poison and rotate the ingestion, and count what comes out
+chaos: setup ## kill, race, poison and rotate the ingestion, and count what comes out; then local_aws
 	.venv/bin/python -m tests.chaos
+	local_aws/.venv/bin/python -m local_aws.tests.drills
 
 proof: setup ## build the warehouse in every way and hold each number to plain Python
 	.venv/bin/python -m tests.proof
@@ -57,6 +60,12 @@ proof: setup ## build the warehouse in every way and hold each number to plain P
 control: setup ## measure the ways to run dbt in Airflow, then break them
 	.venv/bin/python -m tests.airflow_modes
 	.venv/bin/python -m tests.airflow_modes.drills
+
+conformance: setup ## hold local_aws's Athena to the stored answers of real Trino
+	local_aws/.venv/bin/python -W ignore -m local_aws.conformance check
+
+judge: setup ## ask real Trino 435 (Java 17, Maven) again, and store its answers
+	local_aws/.venv/bin/python -m local_aws.conformance judge
 
 lock: .tools/bin/uv ## resolve both locks again from their pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
@@ -94,4 +103,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test test-runs test-numbers lint bench chaos proof control lock clean setup env preflight
+.PHONY: help run test test-runs test-numbers lint bench chaos proof control conformance judge lock clean setup env preflight
