@@ -161,11 +161,18 @@ def _sleep(harness: Harness, pair: Any, at: int) -> Trial:
 
 
 def _noticed(trials: list[Trial], bug: str) -> str:
-    """Return the first trial in which something was lost or doubled, or the sums did not hold."""
+    """Return the first trial in which something was lost or doubled, or a runner gave up.
+
+    The latter is how a second line of defence answers; without a bug, no runner does.
+    """
     for number, trial in enumerate(trials, 1):
         tally = Tally()
         trial(tally, bug=bug)
-        if tally.lost or tally.doubled:
-            telling = [said for said in tally.complaints if "lost: " in said or "doubled: " in said]
+        telling = [
+            said
+            for said in tally.complaints
+            if any(words in said for words in ("lost: ", "doubled: ", "a runner ended with"))
+        ]
+        if telling:
             return f"trial {number} of {len(trials)}: {telling[0][:200]}"
     return ""
