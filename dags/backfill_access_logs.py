@@ -49,11 +49,17 @@ def backfill_access_logs() -> None:
 
     @task
     @fail_at_once_unless_retryable
-    def land(uri: str, day: str, kind: str) -> list[str]:
+    def land(uri: str, start: str, kind: str) -> list[str]:
+        from datetime import datetime
+        from zoneinfo import ZoneInfo
+
         import ingestion
         from ingestion import loading
 
-        settings, uri = ingestion.Settings.from_env(), uri.replace("{day}", day)
+        settings = ingestion.Settings.from_env()
+        zone = ZoneInfo(settings.source_time_zone)
+        day = datetime.fromisoformat(start).astimezone(zone).date().isoformat()
+        uri = uri.replace("{day}", day)
         try:
             loading.groups(settings, uri)
         except ingestion.ConfigError:
@@ -66,9 +72,8 @@ def backfill_access_logs() -> None:
         return manifests
 
     # A run by hand has no interval unless it was given a date.
-    start = "(dag_run.data_interval_start or dag_run.run_after)"
-    day = f"{{{{ {start}.in_timezone('Asia/Seoul').strftime('%Y-%m-%d') }}}}"
-    publish(check(land("{{ params.uri }}", day, "{{ dag_run.run_type }}")))
+    start = "{{ (dag_run.data_interval_start or dag_run.run_after).isoformat() }}"
+    publish(check(land("{{ params.uri }}", start, "{{ dag_run.run_type }}")))
 
 
 backfill_access_logs()
