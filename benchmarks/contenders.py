@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from cryptography.fernet import Fernet
 
-from ingestion import compacting, files, kernel, records
+from ingestion import compacting, files, isolation, kernel, records
 from ingestion.keys import KeyRing
 from ingestion.privacy import Pseudonyms
 from ingestion.records import Derived, Rules
@@ -22,6 +22,9 @@ from ingestion.times import SourceClock
 
 BATCH = 50_000
 """As many records as a batch of ``ingestion.landing`` has at most."""
+
+_PART = isolation.MAX_REQUEST_RECORDS // 1_000
+"""Pages of a thousand that are decoded at once."""
 
 LANDED_AT = 1_704_200_000_000
 FETCHED_AT = 1_893_456_000_000
@@ -35,10 +38,15 @@ def rules(key: str) -> Rules:
 
 
 def derived(pages: Sequence[bytes], by: Rules, seq: int = 1) -> Derived:
-    """Return one batch, decoded; as in ingestion, its pages become one body."""
-    body = b"[%b]" % b",".join([memoryview(page)[1:-1] for page in pages])
-    envelopes = records.parse(body)
-    return records.derive(envelopes, by, batch_seq=seq, landed_at=LANDED_AT, fetched_at=FETCHED_AT)
+    """Return one batch, decoded in parts as large as ``isolation`` sends to a child."""
+    parts = []
+    for begin in range(0, len(pages), _PART):
+        some = [memoryview(page)[1:-1] for page in pages[begin : begin + _PART]]
+        envelopes = records.parse(b"[%b]" % b",".join(some))
+        parts.append(
+            records.derive(envelopes, by, batch_seq=seq, landed_at=LANDED_AT, fetched_at=FETCHED_AT)
+        )
+    return isolation.combined(parts)
 
 
 def ours(pages: Sequence[bytes], by: Rules) -> tuple[int, int, int]:

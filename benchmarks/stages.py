@@ -26,6 +26,7 @@ STAGES = (
     ("rows to tables", "ingestion.batches", "_table"),
     ("decoding: the rest", "ingestion.batches", "decode_all"),
     ("days, sums, order", "ingestion.records", "derive"),
+    ("parts of a batch as one", "ingestion.isolation", "combined"),
     ("Parquet", "ingestion.files", "encode"),
 )
 """What, module, function; each without those of its callees that are listed, too."""

@@ -435,7 +435,7 @@ def test_an_executor_that_maps_batches_gives_the_same_rows():
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
         mapped = list(executor.map(derive, batches))
 
-    assert same(isolation._combined(mapped), records.derive(items, RULES, **SETTINGS))
+    assert same(isolation.combined(mapped), records.derive(items, RULES, **SETTINGS))
 
 
 def test_threads_share_a_worker():
