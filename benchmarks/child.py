@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from benchmarks import contenders
 from benchmarks.contenders import in_batches, ours, rules
 from benchmarks.data import PAGE, ROOT
@@ -91,6 +93,7 @@ def _stream(pages: Path, key: str, count: int) -> dict[str, Any]:
 
 
 def _wait(pages: Path, key: str, count: int) -> None:
+    pa.set_cpu_count(1)  # as ingestion's children do
     by = rules(key)
     batches = list(in_batches(itertools.islice(_endless(pages), count // PAGE)))
     ours(batches[0][:2], by)

@@ -161,6 +161,7 @@ def _write(pipe: BinaryIO, *frames: bytes) -> None:
 def main() -> None:
     """Answer requests until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is ours
+    pa.set_cpu_count(1)  # there is a child for each core already
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     _prove()  # once to load what is loaded at first use,
     limits = _Limits()
