@@ -45,14 +45,14 @@ lint: setup ## style, types and SQL, without running anything
 	.venv/bin/mypy --python-executable local_aws/.venv/bin/python local_aws
 	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project
 
-bench: setup ## measure the ingestion against the original and the floor; local_aws against DuckDB
-	.venv/bin/python -m benchmarks
+bench: setup ## measure local_aws against DuckDB, and the ingestion against the original and the floor
 	local_aws/.venv/bin/python -m local_aws.tests.bench
 	.venv/bin/python -m tests.clients
+	.venv/bin/python -m benchmarks
 
-chaos: setup ## kill, race, poison and rotate the ingestion, and count what comes out; then local_aws
-	.venv/bin/python -m tests.chaos
+chaos: setup ## race and kill local_aws; kill, race, poison and rotate the ingestion, and count
 	local_aws/.venv/bin/python -m local_aws.tests.drills
+	.venv/bin/python -m tests.chaos
 
 proof: setup ## build the warehouse in every way and hold each number to plain Python
 	.venv/bin/python -m tests.proof
