@@ -102,20 +102,14 @@ class Halves:
         return found
 
     def decrypt_into(self, rows: memoryview, plain: memoryview) -> None:
-        """Do what ``decrypt`` does, into a buffer that is a block longer."""
-        decryptor = Cipher(self._cipher, modes.CBC(bytes(16))).decryptor()
-        decryptor.update_into(rows, plain)
-        decryptor.finalize()
-
-    def decrypt(self, rows: memoryview) -> bytes:
-        """Return what rows of IV and ciphertext hold, one behind the other; the IVs become junk.
+        """Decrypt rows of IV and ciphertext, one behind the other; the IVs become junk.
 
         Each block is xored with the one before it, which is in its own row or is its own IV.
+        ``plain`` has room for a block more than ``rows``.
         """
         decryptor = Cipher(self._cipher, modes.CBC(bytes(16))).decryptor()
-        plain = decryptor.update(rows)
+        decryptor.update_into(rows, plain)
         decryptor.finalize()  # holds nothing back, as rows are whole blocks
-        return plain
 
 
 class KeyRing:

@@ -313,10 +313,10 @@ def _decrypted(
 ) -> Plain:
     rows = pc.binary_slice(tokens, _IV_AT, signed_length)
     width = rows.type.byte_width
-    plain = key.decrypt(memoryview(rows.buffers()[1]).cast("B")[: width * len(rows)])
-    array = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(width), len(rows), [None, pa.py_buffer(plain)]
-    )
+    size = width * len(rows)
+    plain = pa.allocate_buffer(size + JUNK)
+    key.decrypt_into(memoryview(rows.buffers()[1]).cast("B")[:size], memoryview(plain).cast("B"))
+    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, plain])
     return Plain(
         pa.array(places, pa.int32()), array.cast(pa.binary()), pa.repeat(key.fingerprint, len(rows))
     )

@@ -628,6 +628,10 @@ JSON = st.recursive(
 def test_parse_is_json_loads(value: Any, is_ascii: bool):
     body = json.dumps(value, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
 
+    assert_parsed_as_by_json(body)
+
+
+def assert_parsed_as_by_json(body: bytes) -> None:
     try:
         expected = repr(json.loads(body))
     except ValueError:
@@ -798,13 +802,7 @@ def test_a_page_that_was_tampered_with_is_still_what_json_loads_reads(envelopes,
     end = place + data.draw(st.integers(0, 2))
     body = body[:place] + data.draw(ODD_BYTES) + body[end:]
 
-    try:
-        expected = repr(json.loads(body))
-    except ValueError:
-        with pytest.raises(ValueError, match=r"."):
-            records.parse(body)
-    else:
-        assert repr(parsed(body)) == expected
+    assert_parsed_as_by_json(body)
 
 
 @pytest.mark.parametrize(
