@@ -7,7 +7,7 @@ suite is the last by name.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ingestion.lake import Lake
@@ -43,6 +43,17 @@ def latest_of_each_suite(lake: Lake) -> dict[str, dict[str, Any]]:
     last = {_suite(key): key for key in sorted(_keys(lake))}
     found = _read(lake, list(last.values()))
     return {suite: found[key] for suite, key in last.items() if key in found}
+
+
+def forget(lake: Lake, before: datetime) -> int:
+    """Delete the results from before an instant, but for the last of each suite; say how many."""
+    by_suite = sorted(_keys(lake))
+    last = {_suite(key): key for key in by_suite}
+    until = f"{before.astimezone(UTC):%Y%m%dT%H%M%S}"
+    old = [key for key in by_suite if _name(key) < until and key != last[_suite(key)]]
+    for key in old:
+        lake.delete(key)
+    return len(old)
 
 
 def _keys(lake: Lake) -> list[str]:

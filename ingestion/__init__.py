@@ -2,7 +2,8 @@
 
 ``land_api``, ``land_dumps``, ``replay``, ``rederive`` and ``reconcile`` commit and stage batches
 and return their manifests; somebody checks those and calls ``approve``; and ``publish`` shows the
-batches to readers. ``compact`` merges what they left in many small files.
+batches to readers. ``compact`` merges what they left in many small files, ``expire`` removes what
+nobody needs any more.
 """
 
 from ingestion.compacting import compact
@@ -13,6 +14,7 @@ from ingestion.errors import (
     LakeUnavailable,
     SourceUnavailable,
 )
+from ingestion.expiring import expire
 from ingestion.landing import land_api, land_dumps
 from ingestion.publishing import approve, publish
 from ingestion.reconciling import Reconciliation, reconcile
@@ -30,6 +32,7 @@ __all__ = [
     "SourceUnavailable",
     "approve",
     "compact",
+    "expire",
     "land_api",
     "land_dumps",
     "publish",

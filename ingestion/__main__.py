@@ -16,6 +16,7 @@ from typing import Any
 from ingestion.commit import LandingLog
 from ingestion.compacting import compact
 from ingestion.errors import IngestionError
+from ingestion.expiring import expire
 from ingestion.lake import Lake
 from ingestion.landing import land_api, land_dumps
 from ingestion.publishing import publish, staged_manifests
@@ -161,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("rederive", _rederive, "derive published batches again from what was landed")
     made.add_argument("seqs", nargs="+", type=_seqs, metavar="SEQ", help="12, or 12-15")
     command("compact", lambda settings, _: compact(settings), "merge the small files of past days")
+    command("expire", lambda settings, _: expire(settings), "remove what nobody needs any more")
     command("keys", lambda settings, _: keys(settings), "the key ring, and what each key opened")
     command("costs", _costs, "land what Athena's history says that queries cost")
     return parser

@@ -147,8 +147,8 @@ class LandingLog:
         if body is None or hashlib.sha256(body).hexdigest() != header.body_sha256:
             raise ContractError(
                 f"The records of batch {header.seq} at {self._lake.uri(header.body)} are gone or "
-                "changed. Restore them from the bucket's versions; a lifecycle rule may have "
-                "removed them after their 30 days."
+                "changed. Restore them from the bucket's versions; `expire` removes those of "
+                "published batches after KEEP_LANDING_DAYS."
             )
         envelopes = Texts.read(body)
         if len(envelopes) != header.new:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -150,6 +151,15 @@ class Lake:
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
                     yield item["Key"]
+
+    def unchanged_since(self, prefix: str, instant: datetime) -> Iterator[str]:
+        """Yield the keys below ``prefix`` of objects that nobody has written since an instant."""
+        pages = self._s3.get_paginator("list_objects_v2")
+        with _translated(f"list {self.uri(prefix)}"):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    if item["LastModified"] < instant:
+                        yield item["Key"]
 
     # ---------- objects anywhere
 

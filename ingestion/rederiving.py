@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 def rederive(settings: Settings, seqs: Sequence[int]) -> list[str]:
     """Derive these batches again as new ones, and return the unpublished manifests.
 
-    Needs their landing bodies, which a lake keeps for 30 days. Safe to race; a batch that is
-    superseded already is refused, so a repeated call does nothing twice.
+    Needs their landing bodies, which ``expire`` leaves for KEEP_LANDING_DAYS. Safe to race; a batch
+    that is superseded already is refused, so a repeated call does nothing twice.
 
     Raises:
         ConfigError: if a batch is not there, not published, or superseded already.

@@ -79,6 +79,21 @@ class Settings:
     metric_time_zone: str = "Asia/Seoul"
     """The zone whose days the metrics count."""
 
+    keep_landing_days: int = 30
+    """Bodies of published batches, from which ``rederive`` derives again (``expiring``)."""
+
+    keep_staging_days: int = 14
+    """Staged files of published batches; only a check that is repeated reads them."""
+
+    keep_query_results_days: int = 7
+    """What Athena answered, long after whoever asked has read it."""
+
+    keep_validations_days: int = 90
+    """What the checks found; the last one of each suite stays."""
+
+    keep_airflow_days: int = 30
+    """Airflow's own history: runs, and the logs of their tasks."""
+
     aws_region: str = "us-east-1"
     """Region of the bucket, Glue and Athena; AWS_DEFAULT_REGION is read where this is not set."""
 
@@ -164,6 +179,12 @@ def _page_limit(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 36_500):
+        raise ValueError(f"must be a whole number of days from 1 to 36500, not {text!r}")
+    return int(text)
+
+
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -199,6 +220,11 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "source_consecutive_ids": _boolean,
     "source_token_file": _path,
     "lake_bucket": _bucket,
+    "keep_landing_days": _days,
+    "keep_staging_days": _days,
+    "keep_query_results_days": _days,
+    "keep_validations_days": _days,
+    "keep_airflow_days": _days,
     "airflow_url": _url,
     "metric_time_zone": _zone,
 }

@@ -12,6 +12,7 @@ DAG_IDS = {
     "backfill_access_logs",
     "compact_lake",
     "deliver_alerts",
+    "expire_history",
     "ingest_access_logs",
     "load_dumps",
     "maintain_warehouse",
@@ -123,7 +124,7 @@ def test_the_warehouse_wakes_up_for_the_raw_asset_and_publish_alone_updates_it(d
 
     assert "raw_access_logs" in str(woken_by)
     bring_nothing = {"compact_lake", "deliver_alerts", "maintain_warehouse"}
-    bring_nothing |= {"transform_warehouse", "verify_warehouse"}
+    bring_nothing |= {"expire_history", "transform_warehouse", "verify_warehouse"}
     assert updating == {(dag_id, "publish") for dag_id in DAG_IDS - bring_nothing}
 
 

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 import ingestion.compacting
+import ingestion.expiring
 import ingestion.landing
 import ingestion.loading
 import ingestion.publishing
@@ -21,6 +22,7 @@ def memory_lake(monkeypatch: pytest.MonkeyPatch) -> MemoryLake:
 
 def place_lake(patch: pytest.MonkeyPatch, lake: Callable[[Settings], object]) -> None:
     patch.setattr(ingestion.compacting, "Lake", lake)
+    patch.setattr(ingestion.expiring, "Lake", lake)
     patch.setattr(ingestion.landing, "Lake", lake)
     patch.setattr(ingestion.loading, "Lake", lake)
     patch.setattr(ingestion.publishing, "Lake", lake)

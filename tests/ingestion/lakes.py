@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ class MemoryLake(Lake):
         self.bucket = "memory"
         self.objects: dict[str, bytes] = {}
         self.lock = threading.Lock()
+        self.written_at: dict[str, datetime] = {}
+        """Of objects that a test has made old; all others were written just now."""
 
     def __call__(self, settings: object) -> "MemoryLake":
         return self
@@ -49,6 +52,11 @@ class MemoryLake(Lake):
         with self.lock:
             self.objects.pop(key, None)
 
+    def unchanged_since(self, prefix: str, instant: datetime) -> Iterator[str]:
+        for key in self.keys(prefix):
+            if self.written_at.get(key, datetime.now(UTC)) < instant:
+                yield key
+
     def list_uris(self, uri: str) -> list[tuple[str, int]]:
         return [(self.uri(key), len(self.objects[key])) for key in self.keys(self.key_of(uri))]
 
@@ -75,6 +83,7 @@ class DyingLake(MemoryLake):
         self.bucket = memory.bucket
         self.objects = memory.objects
         self.lock = memory.lock
+        self.written_at = memory.written_at
         self.calls = 0
         self.happened = False
         self._fatal = fatal
@@ -106,6 +115,9 @@ class DyingLake(MemoryLake):
 
     def delete(self, key: str) -> None:
         self._step("delete", key)
+
+    def unchanged_since(self, prefix: str, instant: datetime) -> Iterator[str]:
+        return self._step("unchanged_since", prefix, instant)
 
     def list_uris(self, uri: str) -> list[tuple[str, int]]:
         return self._step("list_uris", uri)
