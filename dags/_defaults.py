@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from airflow.sdk import AsyncCallback, Context, DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
+import _checkout  # noqa: F401  before what it finds
 from alerts import TellFailure, TellLateness, TellSuccess
 
 logger = logging.getLogger(__name__)

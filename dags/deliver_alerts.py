@@ -15,6 +15,7 @@ Variables (`alert_unsent.…`) until somebody deletes it |
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+import _checkout  # noqa: F401  before what it finds
 import alerts
 from _defaults import DEFAULT_ARGS, TELLING
 
