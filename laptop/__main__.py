@@ -9,7 +9,8 @@ from pathlib import Path
 from laptop.airflow_api import AirflowError
 from laptop.environment import REPOSITORY, Laptop
 from laptop.processes import StartError
-from laptop.run import Options, run
+from laptop.run import run
+from laptop.stand_ins import Options
 
 
 def main() -> int:

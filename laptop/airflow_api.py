@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,8 +10,11 @@ from urllib.parse import quote
 import urllib3
 
 ENDED = {"success", "failed"}
-PATIENCE = urllib3.Retry(total=5, backoff_factor=0.5, allowed_methods={"GET", "PATCH"})
-"""A busy machine answers late; what may be asked twice is asked again."""
+REPEATABLE = {"GET", "PATCH"}
+"""What may be asked twice is asked again: a busy machine answers late, a killed server later."""
+
+PATIENCE = 15.0
+"""Seconds for which it is asked again where nobody starts a dead server anew."""
 
 TASK_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
@@ -19,20 +23,30 @@ class AirflowError(Exception):
     """Airflow refused a request, or a run failed. The text is for the user."""
 
 
+@dataclass
 class AirflowApi:
-    """Airflow's API of one machine, where everybody is admin and nobody else can connect."""
+    """Airflow's API as one user; without a login, of the form where everybody is admin."""
 
-    def __init__(self, url: str, logs: Path) -> None:
-        self._url = url
-        self._logs = logs
-        self._http = urllib3.PoolManager(timeout=30, retries=PATIENCE)
-        self._headers: dict[str, str] = {}
+    url: str
+    logs: Path | str
+    """Where the tasks' logs are, for messages: a folder or an address."""
+
+    login: tuple[str, Path] | None = None
+    """A user, and the file with their password."""
+
+    meanwhile: Callable[[], None] = lambda: None
+    """Called while it waits for an answer or a run: looks after the processes."""
+
+    patience: float = PATIENCE
+    _headers: dict[str, str] = field(default_factory=dict, init=False)
+    _http: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(timeout=30, retries=False), init=False
+    )
 
     def is_healthy(self) -> bool:
         """Tell whether the database answers and the scheduler and DAG processor are alive."""
         try:
-            url = f"{self._url}/api/v2/monitor/health"
-            answer = self._http.request("GET", url, timeout=5, retries=False)
+            answer = self._http.request("GET", f"{self.url}/api/v2/monitor/health", timeout=5)
         except urllib3.exceptions.HTTPError:
             return False
         if answer.status != 200:
@@ -98,19 +112,18 @@ class AirflowApi:
                     report(f"{dag_id} {count} {_name(task)}: {task['state']}")
             if state in ENDED:
                 break
+            self.meanwhile()
             time.sleep(0.5)
         if state == "failed":
             failed = [task for task in tasks if task["state"] == "failed"]
-            lines = [f"{dag_id}: the run failed; its log is in {self._logs}"]
+            lines = [f"{dag_id}: the run failed; its log is in {self.logs}"]
             lines += [f"  {_name(task)}: {self._log(run_id, task)}" for task in failed]
             raise AirflowError("\n".join(lines))
 
-    def _log(self, run_id: str, task: dict[str, Any]) -> Path:
-        folder = self._logs / f"dag_id={task['dag_id']}" / f"run_id={run_id}"
-        folder /= f"task_id={task['task_id']}"
-        if task["map_index"] >= 0:
-            folder /= f"map_index={task['map_index']}"
-        return folder / f"attempt={task['try_number']}.log"
+    def _log(self, run_id: str, task: dict[str, Any]) -> str:
+        index = f"/map_index={task['map_index']}" if task["map_index"] >= 0 else ""
+        run = f"{self.logs}/dag_id={task['dag_id']}/run_id={run_id}"
+        return f"{run}/task_id={task['task_id']}{index}/attempt={task['try_number']}.log"
 
     def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         path = f"{self._run_path(dag_id, run_id)}/taskInstances?limit=100"
@@ -126,29 +139,55 @@ class AirflowApi:
         return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            return self._asked(method, path, body)
-        except urllib3.exceptions.HTTPError as error:
-            kind = type(error).__name__
-            raise AirflowError(f"Airflow does not answer {method} {path} ({kind})") from None
-
-    def _asked(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        for attempt in (1, 2):
-            if not self._headers:
-                self._log_in()
-            url = f"{self._url}/api/v2/{path}"
-            answer = self._http.request(method, url, json=body, headers=self._headers)
-            if answer.status == 401 and attempt == 1:  # the token lasts a day, a run longer
-                self._headers = {}
-                continue
-            break
-        if answer.status >= 400:
-            raise AirflowError(f"Airflow answered {answer.status} to {method} {path}")
-        return answer.json()
+        if not self._headers:
+            self._log_in()
+        asked = self._asked(method, f"api/v2/{path}", body)
+        if asked.status == 401:  # the token lasts a day, a run longer
+            self._log_in()
+            asked = self._asked(method, f"api/v2/{path}", body)
+        if asked.status >= 400:
+            raise AirflowError(f"Airflow answered {asked.status} to {method} {path}")
+        return asked.json()
 
     def _log_in(self) -> None:
-        token = self._http.request("GET", f"{self._url}/auth/token").json()["access_token"]
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {}
+        if self.login is None:
+            answer = self._asked("GET", "auth/token")
+        else:
+            user, file = self.login
+            credentials = {"username": user, "password": file.read_text().strip()}
+            answer = self._asked("POST", "auth/token", credentials, is_repeatable=True)
+        if answer.status >= 400:
+            raise AirflowError(f"Airflow answered {answer.status} to a login")
+        self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        is_repeatable: bool | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Return an answer; where nothing is done twice by it, not one that a restart cures."""
+        if is_repeatable is None:
+            is_repeatable = method in REPEATABLE
+        deadline = time.monotonic() + self.patience
+        while True:
+            is_last = not is_repeatable or time.monotonic() > deadline
+            try:
+                url = f"{self.url}/{path}"
+                answer = self._http.request(method, url, json=body, headers=self._headers)
+                if answer.status < 500 or is_last:
+                    return answer
+            except urllib3.exceptions.HTTPError as error:
+                if is_last:
+                    kind = type(error).__name__
+                    path = path.removeprefix("api/v2/")
+                    raise AirflowError(
+                        f"Airflow does not answer {method} {path} ({kind})"
+                    ) from None
+            self.meanwhile()
+            time.sleep(0.5)
 
 
 def _name(task: dict[str, Any]) -> str:

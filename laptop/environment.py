@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +43,8 @@ class Laptop:
         return f"http://127.0.0.1:{self.airflow_port}"
 
     def daylight(self) -> dict[str, str]:
-        """What ingestion, expectations, dashboard and dbt read. On AWS the first block is unset."""
-        return {
-            "AWS_ENDPOINT_URL": self.aws_url,
-            "AWS_ACCESS_KEY_ID": "laptop",
-            "AWS_SECRET_ACCESS_KEY": "laptop",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_REGION": "us-east-1",
+        """What ingestion, expectations, dashboard and dbt read. On AWS ``aws`` is unset."""
+        return self.aws() | {
             "ATHENA_POLL_INTERVAL": "0.05",  # seconds; local_aws answers at once
             "LAKE_BUCKET": "daylight-lake",
             "SOURCE_URL": f"{self.simulator_url}/api/data/log",
@@ -63,27 +58,29 @@ class Laptop:
             "DO_NOT_TRACK": "1",
         }
 
-    def airflow(self) -> dict[str, str]:
-        """Airflow's configuration: one machine, SQLite, loopback only, nothing phoned home."""
-        home = self.home / "airflow"
-        secret = {
-            name: f"cat '{self.secrets / file}'"
-            for name, file in (
-                ("AIRFLOW__CORE__FERNET_KEY_CMD", "airflow_fernet.key"),
-                ("AIRFLOW__API_AUTH__JWT_SECRET_CMD", "airflow_jwt.key"),
-                ("AIRFLOW__API__SECRET_KEY_CMD", "airflow_api.key"),
-            )
+    def aws(self) -> dict[str, str]:
+        """Where AWS is: here, local_aws."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws_url,
+            "AWS_ACCESS_KEY_ID": "laptop",
+            "AWS_SECRET_ACCESS_KEY": "laptop",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
         }
-        return secret | {
+
+    def airflow_anywhere(self) -> dict[str, str]:
+        """Airflow's configuration on one machine, whatever runs its tasks and keeps its users."""
+        home = self.home / "airflow"
+        return {
+            "AIRFLOW__CORE__FERNET_KEY_CMD": self.read_secret("airflow_fernet.key"),
+            "AIRFLOW__API_AUTH__JWT_SECRET_CMD": self.read_secret("airflow_jwt.key"),
+            "AIRFLOW__API__SECRET_KEY_CMD": self.read_secret("airflow_api.key"),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "3",
             # Seconds between two looks while nothing happens: half of it waits behind each model.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-            # No login: the API listens on loopback and nowhere else.
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
             "AIRFLOW__API__BASE_URL": self.airflow_url,
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -91,9 +88,6 @@ class Laptop:
             "AIRFLOW__API__WORKERS": "1",
             # A busy machine answers late; after five times five seconds a task would be red.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
-            # SQLite has one writer at a time; on a busy machine its turn may take longer than the
-            # five seconds after which the others would fail.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             # What ran and what it read, for the site; build_site shortens the file.
@@ -109,20 +103,33 @@ class Laptop:
             "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
                 {"daylight": {"dir": str(self.home / "dbt_docs"), "name": "dbt docs"}}
             ),
-            "PYTHONPATH": os.pathsep.join(
-                [str(REPOSITORY), str(REPOSITORY / "laptop" / "preload")]
-            ),
         }
 
+    def airflow(self) -> dict[str, str]:
+        """Airflow's configuration of `make run`: SQLite, no login, loopback only."""
+        database = f"sqlite:///{self.home / 'airflow' / 'airflow.db'}?timeout=60"
+        return self.airflow_anywhere() | {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "3",
+            # No login: the API listens on loopback and nowhere else.
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # SQLite has one writer at a time; on a busy machine its turn may take longer than the
+            # five seconds after which the others would fail.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            # What expire_history cleans; from Airflow's own setting tasks are cut off.
+            "AIRFLOW_CONN_DAYLIGHT_METADATA": json.dumps(
+                {"conn_type": "generic", "password": database}
+            ),
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'laptop' / 'preload'}",
+        }
+
+    def read_secret(self, name: str) -> str:
+        """Return the command by which Airflow reads a secret, so that no environment has it."""
+        return f"cat '{self.secrets / name}'"
+
     def shell(self) -> dict[str, str]:
-        """The user's own environment with ours on top, and our commands first on the path."""
-        inherited = dict(os.environ)  # noqa: TID251  the edge: what children inherit
-        path = f"{EXECUTABLES}{os.pathsep}{inherited.get('PATH', '')}"
-        home = {"DAYLIGHT_HOME": str(self.home), "PATH": path}
-        # OpenTelemetry's own variable is the one setting for Airflow's metrics.
-        is_measured = "OTEL_EXPORTER_OTLP_ENDPOINT" in inherited
-        metrics = {"AIRFLOW__METRICS__OTEL_ON": "True"} if is_measured else {}
-        return inherited | self.daylight() | self.airflow() | metrics | home
+        """What every part of `make run` is started with."""
+        return inherited(self.home, self.daylight() | self.airflow())
 
     def write_activate(self) -> Path:
         """Write the file that a user sources to work on this lake from a shell."""
@@ -133,3 +140,13 @@ class Laptop:
         path = self.home / "activate"
         path.write_text("\n".join(lines))
         return path
+
+
+def inherited(home: Path, ours: Mapping[str, str]) -> dict[str, str]:
+    """The user's own environment with ours on top, and our commands first on the path."""
+    users = dict(os.environ)  # noqa: TID251  the edge: what children inherit
+    # OpenTelemetry's own variable is the one setting for Airflow's metrics.
+    is_measured = "OTEL_EXPORTER_OTLP_ENDPOINT" in users
+    metrics = {"AIRFLOW__METRICS__OTEL_ON": "True"} if is_measured else {}
+    path = f"{EXECUTABLES}{os.pathsep}{users.get('PATH', '')}"
+    return users | dict(ours) | metrics | {"DAYLIGHT_HOME": str(home), "PATH": path}

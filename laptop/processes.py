@@ -2,19 +2,30 @@
 
 import contextlib
 import ctypes
+import functools
 import os
+import pwd
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import urllib3
 
 STOP_SECONDS = 20
 """How long a part may take to stop before it is killed; Airflow's scheduler needs about 5."""
+
+DEATHS, DEATHS_SECONDS = 5, 120.0
+"""A part that dies more often than that in so many seconds is not cured by another start."""
+
+PARTS = (b"local_aws", b"simulator", b"airflow", b"postgres", b"mariadbd", b"redis-server")
+"""A word of each part's command, by which a part is told from a shell with the same variables."""
 
 PORT_SECONDS = 10
 """How long a port may stay taken after its holder was killed."""
@@ -24,17 +35,49 @@ class StartError(Exception):
     """A part could not be started, or died. The text is one sentence for the user."""
 
 
+@dataclass
 class Part:
-    """One running command, its log file, and how to tell that it is ready."""
+    """One command of a form: how it is started, where it logs, and how it is stopped."""
 
-    def __init__(
-        self, name: str, process: subprocess.Popen[bytes], log: Path, is_job: bool
-    ) -> None:
-        self.name = name
-        self.process = process
-        self.log = log
-        self.is_job = is_job
-        """Whether it is meant to end."""
+    name: str
+    command: list[str]
+    log: Path
+    env: dict[str, str]
+    is_job: bool = False
+    """Whether it is meant to end."""
+
+    is_kept: bool = False
+    """Whether it is started again when it dies, instead of ending everything."""
+
+    is_server: bool = False
+    """Whether others need it while they stop: it is stopped behind them, in a session of its own,
+    so that Ctrl-C does not reach it before."""
+
+    user: str | None = None
+    """Who runs it; None: whoever started this."""
+
+    stop_signal: signal.Signals = signal.SIGTERM
+    deaths: list[float] = field(default_factory=list)
+    """When it died, lately."""
+
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def spawn(self, cwd: Path) -> None:
+        """Start it; what it said before a restart stays in its log."""
+        with self.log.open("ab" if self.deaths else "wb") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=self.user,
+                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+                extra_groups=[] if self.user else None,
+                start_new_session=self.is_server,
+                preexec_fn=functools.partial(_die_with_parent, self.stop_signal),
+            )
 
     def assert_alive(self) -> None:
         """Raise if it has ended, unless it is a job that ended well; with its last lines."""
@@ -45,48 +88,62 @@ class Part:
                 f"{last_lines(self.log)}"
             )
 
+    def kill_tree(self) -> None:
+        """Kill it and all below it, also what would outlive it under another name."""
+        for pid in [*_descendants(self.process.pid), self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
 
 class Processes:
-    """The children of one `make run`; stopped in the reverse order of their start."""
+    """The children of one run; stopped in the reverse order of their start, servers last."""
 
-    def __init__(self, env: Mapping[str, str], cwd: Path, logs: Path) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        cwd: Path,
+        logs: Path,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._env = dict(env)
         self._cwd = cwd
         self._logs = logs
-        self._parts: list[Part] = []
+        self._report = report
+        self._lock = threading.RLock()
+        self.parts: list[Part] = []
 
     def start(
-        self, name: str, command: Sequence[str | Path | int], *, is_job: bool = False
+        self,
+        name: str,
+        command: Sequence[str | Path | int],
+        *,
+        env: Mapping[str, str] | None = None,
+        **how: Any,
     ) -> Part:
-        """Start ``command`` with its output in a log file of its own; a job is meant to end."""
+        """Start ``command`` with its output in a log file of its own; ``how`` are Part's fields.
+
+        ``env`` comes on top of what all parts have.
+        """
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(word) for word in command],
-                env=self._env,
-                cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
-            )
-        part = Part(name, process, log, is_job)
-        self._parts.append(part)
+        part = Part(name, [str(word) for word in command], log, self._env | dict(env or {}), **how)
+        part.spawn(self._cwd)
+        self.parts.append(part)
         return part
 
-    def run(self, name: str, command: Sequence[str | Path | int]) -> None:
+    def run(self, name: str, command: Sequence[str | Path | int], **how: Any) -> None:
         """Run ``command`` to its end.
 
         Raises:
             StartError: if it fails, with the last lines that it wrote.
         """
-        self.finish(self.start(name, command, is_job=True))
+        self.finish(self.start(name, command, is_job=True, **how))
 
     def finish(self, part: Part) -> None:
         """Wait for a job, and assert that it ended well."""
         code = part.process.wait()
-        self._parts.remove(part)
+        self.parts.remove(part)
         if code != 0:
             raise StartError(f"{part.name} failed; its log is {part.log}:\n{last_lines(part.log)}")
 
@@ -96,7 +153,7 @@ class Processes:
         """Wait until ``is_ready``, as long as every part is alive and the time is not up."""
         deadline = time.monotonic() + seconds
         while not is_ready():
-            self.assert_alive()
+            self.tend()
             if time.monotonic() > deadline:
                 raise StartError(
                     f"{part.name} was not ready after {seconds:.0f} s; its log is {part.log}:\n"
@@ -104,27 +161,48 @@ class Processes:
                 )
             time.sleep(every)
 
-    def assert_alive(self) -> None:
-        """Raise if any part has ended."""
-        for part in self._parts:
-            part.assert_alive()
+    def tend(self) -> None:
+        """Start again what died and is kept; raise if anything else has ended, or dies on and on.
+
+        From any thread that lives as long as the parts: the kernel ends a part with the thread
+        that started it.
+        """
+        with self._lock:
+            for part in self.parts:
+                if not part.is_kept:
+                    part.assert_alive()
+                elif part.process.poll() is not None:
+                    self._start_again(part)
+
+    def _start_again(self, part: Part) -> None:
+        now = time.monotonic()
+        part.deaths = [*(at for at in part.deaths if now - at < DEATHS_SECONDS), now]
+        if len(part.deaths) > DEATHS:
+            raise StartError(
+                f"{part.name} died {len(part.deaths)} times within {DEATHS_SECONDS:.0f} s and is "
+                f"not started again; its log is {part.log}:\n{last_lines(part.log)}"
+            )
+        self._report(f"{part.name} ended with {part.process.returncode} and is started again")
+        part.spawn(self._cwd)
 
     def stop(self) -> None:
         """Ask every part to stop, last started first; kill what does not. Safe to run again."""
-        for part in reversed(self._parts):
+        with self._lock:
+            for is_server in (False, True):
+                self._stop([part for part in self.parts if part.is_server == is_server])
+            self.parts.clear()
+
+    @staticmethod
+    def _stop(parts: list[Part]) -> None:
+        for part in reversed(parts):
             if part.process.poll() is None:
-                part.process.terminate()
+                part.process.send_signal(part.stop_signal)
         deadline = time.monotonic() + STOP_SECONDS
-        for part in reversed(self._parts):
+        for part in reversed(parts):
             try:
                 part.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                # What it started would outlive it, under a name by which nobody knows it as ours.
-                for pid in [*_descendants(part.process.pid), part.process.pid]:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                part.process.wait()
-        self._parts.clear()
+                part.kill_tree()
 
 
 def answers(url: str) -> bool:
@@ -135,7 +213,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def assert_ports_free(ports: Mapping[str, int]) -> None:
+def assert_ports_free(ports: Mapping[str, int], command: str = "make run") -> None:
     """Raise one sentence that names every port that somebody else listens on."""
     # What was killed a moment ago holds its port until the kernel has cleared it away, and is in
     # /proc by then without the environment by which it would be known as ours.
@@ -145,7 +223,7 @@ def assert_ports_free(ports: Mapping[str, int]) -> None:
     if taken:
         raise StartError(
             f"Ports in use: {', '.join(taken)}. Stop what listens there, or choose other ones, "
-            f"for example: make run {taken[0].split('=')[0]}={1 + int(taken[0].split('=')[1])}"
+            f"for example: {command} {taken[0].split('=')[0]}={1 + int(taken[0].split('=')[1])}"
         )
 
 
@@ -216,11 +294,11 @@ def last_lines(log: Path, count: int = 15) -> str:
 def _is_part(process: Path) -> bool:
     # A user's shell that sourced .daylight/activate carries the mark too: only our commands go.
     command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
-    return any(word in command for word in (b"local_aws", b"simulator", b"airflow"))
+    return any(word in command for word in PARTS)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(how: signal.Signals) -> None:
     # Without it a SIGKILL of this process alone would leave every part running. Linux only.
     if sys.platform == "linux":
         parent_death_signal = 1
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(parent_death_signal, how)

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 from laptop import aws_descriptions
+from safety import open_mode
 
 __all__: list[str] = []  # else Airflow would take every name here for a setting
+
+open_mode.refuse()  # as in safety/at_start: Airflow imports one module of this name
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 HEAVY = (

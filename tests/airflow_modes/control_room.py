@@ -89,7 +89,7 @@ class ControlRoom:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         part.process.wait()
-        self.processes._parts.remove(part)
+        self.processes.parts.remove(part)
 
     def wait_until_healthy(self) -> None:
         """Wait for the database, the scheduler and the DAG processor."""
