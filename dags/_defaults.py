@@ -43,7 +43,19 @@ DEFAULT_ARGS = {
     "max_retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": report_failure,
+    # Which workers take it, where there are workers; a build must not keep a poll waiting.
+    "queue": "ingest",
 }
+
+TRANSFORM_ARGS = DEFAULT_ARGS | {"queue": "transform"}
+"""For the DAGs that read and write the warehouse."""
+
+FIRST = DEFAULT_ARGS | {"priority_weight": 1_000, "weight_rule": "absolute"}
+"""For live batches: of all tasks that wait for a slot theirs are next, so they wait for the end of
+one other task at most. Otherwise a task counts as many as there are behind it: a model sixty."""
+
+LAST = DEFAULT_ARGS | {"priority_weight": 1, "weight_rule": "absolute"}
+"""For history: it takes the slots that nobody else wants."""
 
 TELLING: dict[str, Any] = {
     "on_failure_callback": TellFailure(),

@@ -22,7 +22,7 @@ from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
+from _defaults import LAST, TELLING, deadline_of, fail_at_once_unless_retryable
 
 
 @dag(
@@ -30,7 +30,7 @@ from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_re
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="Asia/Seoul"),
     catchup=False,
     max_active_runs=1,  # a backfill has a cap of its own
-    default_args=DEFAULT_ARGS,
+    default_args=LAST,
     doc_md=__doc__,
     deadline=deadline_of(hours=6),
     params={

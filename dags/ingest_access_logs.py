@@ -19,7 +19,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
+from _defaults import FIRST, TELLING, deadline_of, fail_at_once_unless_retryable
 
 
 @dag(
@@ -27,7 +27,7 @@ from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_re
     schedule=CronTriggerTimetable("*/10 * * * *", timezone="Asia/Seoul"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=FIRST,
     doc_md=__doc__,
     deadline=deadline_of(hours=1),
     tags=["ingest"],

@@ -26,13 +26,13 @@ from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from _batches import check, publish
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
+from _defaults import LAST, TELLING, deadline_of, fail_at_once_unless_retryable
 
 
 @dag(
     schedule=None,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=LAST,
     doc_md=__doc__,
     deadline=deadline_of(hours=12),
     params={

@@ -16,7 +16,7 @@ it; the other tables are done |
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.sdk import CronTriggerTimetable, dag, task
 
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
+from _defaults import TELLING, TRANSFORM_ARGS, deadline_of, fail_at_once_unless_retryable
 from _parsed_project import DBT_PROJECT
 from _warehouse import POOL, POOL_SLOTS
 
@@ -26,7 +26,7 @@ from _warehouse import POOL, POOL_SLOTS
     schedule=CronTriggerTimetable("30 6 * * SUN", timezone="Asia/Seoul"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=TRANSFORM_ARGS,
     doc_md=__doc__,
     deadline=deadline_of(hours=4),
     tags=["maintain"],

@@ -29,7 +29,7 @@ from airflow.sdk import dag, get_current_context, task
 
 from _assets import RAW_ACCESS_LOGS
 from _choosing import PARAMS, ChooseModels
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of, fail_at_once_unless_retryable
+from _defaults import TELLING, TRANSFORM_ARGS, deadline_of, fail_at_once_unless_retryable
 from _parsed_project import DBT_PROJECT
 from _warehouse import EXECUTION, warehouse
 
@@ -38,7 +38,7 @@ from _warehouse import EXECUTION, warehouse
     schedule=[RAW_ACCESS_LOGS],
     catchup=False,
     max_active_runs=1,  # one writer per table
-    default_args=DEFAULT_ARGS,
+    default_args=TRANSFORM_ARGS,
     doc_md=__doc__,
     params=PARAMS,
     deadline=deadline_of(hours=2),

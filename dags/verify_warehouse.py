@@ -18,7 +18,7 @@ from cosmos import DbtTestLocalOperator
 from cosmos.constants import InvocationMode
 
 from _dbt_results import store_run_results
-from _defaults import DEFAULT_ARGS, TELLING, deadline_of
+from _defaults import TELLING, TRANSFORM_ARGS, deadline_of
 from _parsed_project import DBT_PROJECT, begin_where_parsing_ended
 from _warehouse import PROFILE
 
@@ -28,7 +28,7 @@ from _warehouse import PROFILE
     schedule=CronTriggerTimetable("30 5 * * *", timezone="Asia/Seoul"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=TRANSFORM_ARGS,
     doc_md=__doc__,
     deadline=deadline_of(hours=2),
     tags=["transform"],

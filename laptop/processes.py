@@ -242,18 +242,20 @@ def _taken(ports: Mapping[str, int]) -> list[str]:
 def stop_leftovers(home: Path) -> int:
     """Kill what an earlier run on the same folder left behind when it was killed itself.
 
-    A part is recognised by DAYLIGHT_HOME in its environment. Only where /proc exists; elsewhere
-    a leftover shows as a port in use.
+    A part is recognised by DAYLIGHT_HOME in its environment, or, as some write their name over
+    their environment, by where its output goes. Only where /proc exists; elsewhere a leftover shows
+    as a port in use.
     """
     mark = f"DAYLIGHT_HOME={home}".encode()
     found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        pid = int(environ.parent.name)
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            is_ours = mark in environ.read_bytes().split(b"\0") and _is_part(environ.parent)
+            environ = (process / "environ").read_bytes().split(b"\0")
+            output = (process / "fd" / "1").readlink()
+            is_ours = (mark in environ and _is_part(process)) or home / "logs" in output.parents
         except OSError:  # it ended, or it is another user's
             continue
-        if is_ours and pid != os.getpid():
+        if is_ours and (pid := int(process.name)) != os.getpid():
             found.append(pid)
     # Those below them, too: Airflow's workers rename themselves, and then have no environment.
     found = sorted({*found, *(below for pid in found for below in _descendants(pid))})
