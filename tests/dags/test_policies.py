@@ -84,6 +84,21 @@ def test_dbt_tasks_are_not_retried_and_our_own_are(dags):
     assert retries["land"] == retries["publish"] == 3
 
 
+def test_a_live_batch_goes_before_models_and_these_before_history(dags):
+    def weights(dag_id: str) -> set[int]:
+        return {
+            task.priority_weight
+            + (task.weight_rule != "absolute") * len(task.get_flat_relative_ids(upstream=False))
+            for task in dags[dag_id].tasks
+        }
+
+    history = weights("backfill_access_logs") | weights("load_dumps")
+
+    assert len(weights("transform_warehouse")) > 5
+    assert min(weights("ingest_access_logs")) > max(weights("transform_warehouse"))
+    assert max(history) <= min(weights("transform_warehouse"))
+
+
 def test_ingest_runs_every_ten_minutes_by_the_sources_clock(dags):
     timetable = dags["ingest_access_logs"].timetable
 
