@@ -1,12 +1,13 @@
 """`make cluster`: the main job on two Celery workers, then on schedule until Ctrl-C."""
 
 from typing import Self
+from urllib.parse import urlsplit
 
 import boto3
 
 from cluster import secret_files
 from cluster.servers import Servers
-from cluster.settings import LOGS_BUCKET, QUEUES_OF_WORKERS, Cluster
+from cluster.settings import LOGS, QUEUES_OF_WORKERS, Cluster
 from laptop.airflow_api import AirflowApi
 from laptop.environment import EXECUTABLES, REPOSITORY
 from laptop.main_job import report, wait_for_airflow
@@ -56,7 +57,7 @@ class RunningCluster:
         """Return Airflow's API as one of its users."""
         return AirflowApi(
             self.cluster.laptop.airflow_url,
-            f"s3://{LOGS_BUCKET}/tasks",
+            LOGS,
             login=(user, self.cluster.laptop.secrets / f"{user}.password"),
             meanwhile=self.processes.tend,
             patience=PATIENCE,
@@ -123,4 +124,4 @@ def _make_logs_bucket(aws_url: str) -> None:
         aws_access_key_id="laptop",
         aws_secret_access_key="laptop",
     )
-    s3.create_bucket(Bucket=LOGS_BUCKET)
+    s3.create_bucket(Bucket=urlsplit(LOGS).netloc)

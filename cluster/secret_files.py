@@ -1,5 +1,6 @@
 """The cluster's secrets: the laptop's, the servers' passwords, and one for each user."""
 
+import json
 import secrets
 
 from cluster.settings import Cluster
@@ -8,7 +9,8 @@ from laptop.secret_files import write_private
 
 USERS = ("admin", "op", "viewer")
 PASSWORDS = ("database", "redis", "flower", *USERS)
-EMPTY = ("connections.json", "variables.json")
+METADATA = "daylight_metadata"
+"""The connection by which expire_history cleans Airflow's database; see dags/_airflow_history."""
 
 
 def ensure(cluster: Cluster) -> dict[str, str]:
@@ -24,9 +26,14 @@ def ensure(cluster: Cluster) -> dict[str, str]:
         if not path.exists():
             write_private(path, secrets.token_hex(24) + "\n")
         passwords[name] = path.read_text().strip()
-    for name in EMPTY:
-        if not (folder / name).exists():
-            write_private(folder / name, "{}\n")
-    for name, url in cluster.urls(passwords).items():
+    urls = cluster.urls(passwords)
+    for name, url in urls.items():
         write_private(folder / name, url)  # Airflow takes every byte, also an end of line
+    variables = folder / "variables.json"
+    if not variables.exists():
+        write_private(variables, "{}\n")
+    connections = folder / "connections.json"
+    theirs = json.loads(connections.read_text()) if connections.exists() else {}
+    ours = {METADATA: {"conn_type": "generic", "password": urls["database.url"]}}
+    write_private(connections, json.dumps(theirs | ours, indent=2) + "\n")
     return passwords

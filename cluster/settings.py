@@ -6,7 +6,8 @@ from pathlib import Path
 
 from laptop.environment import REPOSITORY, Laptop, inherited
 
-LOGS_BUCKET = "daylight-logs"
+LOGS = "s3://daylight-lake/airflow-logs"
+"""Task logs, beside the data: expire_history removes the old ones."""
 
 QUEUES_OF_WORKERS = {"worker-1": ("ingest",), "worker-2": ("transform", "ingest")}
 """The first is never busy with the warehouse, so a poll waits for no build; the second helps with
@@ -24,9 +25,8 @@ SHARED_SETTINGS = {
     # A task that names no queue must not wait for ever in one that nobody serves.
     "AIRFLOW__OPERATORS__DEFAULT_QUEUE": "ingest",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
-    # Celery's workers talk to Redis only, so nothing of Airflow's database is in their reach.
     "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
-    "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{LOGS_BUCKET}/tasks",
+    "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": LOGS,
     # What is in S3 is what the UI shows, also after the worker is gone.
     "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
     # Seconds without a sign of life after which a task's worker counts as dead; default 300.
@@ -83,7 +83,7 @@ class Cluster:
     def airflow(self) -> dict[str, str]:
         """Airflow's configuration of every part; secrets are read from files by a command."""
         read = self.laptop.read_secret
-        settings = REPOSITORY / "safety" / "at_start"
+        at_start = REPOSITORY / "laptop" / "preload"  # includes safety/at_start
         return (
             self.laptop.airflow_anywhere()
             | self.laptop.aws()  # for the task logs
@@ -100,7 +100,7 @@ class Cluster:
                     "airflow.secrets.local_filesystem.LocalFilesystemBackend"
                 ),
                 "AIRFLOW__SECRETS__BACKEND_KWARGS": self._secrets_files(),
-                "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{settings}",
+                "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{at_start}",
             }
         )
 

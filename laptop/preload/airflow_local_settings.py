@@ -11,6 +11,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from airflow.configuration import conf
+
 from laptop import aws_descriptions
 from safety import open_mode
 
@@ -39,7 +41,9 @@ if "dag-processor" in sys.argv:  # it forks a process for each reading of a file
     importlib.import_module("cosmos.converter")
     importlib.import_module("cosmos.operators.local")
 
-if "scheduler" in sys.argv:
+IS_LOCAL = conf.get("core", "executor") == "LocalExecutor"
+
+if "worker" in sys.argv or ("scheduler" in sys.argv and IS_LOCAL):  # tasks are forked from it
     for module in HEAVY:
         importlib.import_module(module)
     aws_descriptions.share("athena", "glue", "s3")
