@@ -35,6 +35,8 @@ USER daylight
 CMD ["python", "-m", "local_aws", "--data", "/opt/lake", "--port", "4566"]
 
 FROM base AS airflow
+# For DAGs from a Git repository (DAGS_REPOSITORY).
+RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
 COPY --from=project_environment /opt/environment /opt/environment
 COPY . /opt/daylight
 COPY --from=kernel /tmp/libkernel.so /opt/daylight/ingestion/

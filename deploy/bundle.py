@@ -24,11 +24,14 @@ HERE = Path(__file__).resolve().parent.parent
 KERNEL = Path("ingestion", "libkernel.so")
 
 
-def dags(*, repository: str, ref: str, **words: Any) -> BaseDagBundle:
-    """Return the bundle of ``repository``'s DAGs as of ``ref``; without one, of this folder's."""
-    if not repository:
+class Dags(BaseDagBundle):
+    """What Airflow's setting names: the DAGs of ``repository`` as of ``ref``, or this folder's."""
+
+    def __new__(cls, *, repository: str, ref: str, **words: Any) -> Any:
+        """Return the one of the two that is asked for."""
+        if repository:
+            return Commits(repo_url=repository, tracking_ref=ref, subdir="dags", **words)
         return LocalDagBundle(path=str(HERE / "dags"), **words)
-    return Commits(repo_url=repository, tracking_ref=ref, subdir="dags", **words)
 
 
 class Commits(GitDagBundle):
