@@ -4,8 +4,10 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
+from cluster.memory import Meter
 from cluster.run import RunningCluster
 from cluster.settings import Cluster
 from laptop.airflow_api import AirflowError
@@ -13,6 +15,9 @@ from laptop.environment import REPOSITORY, Laptop
 from laptop.main_job import go_on, load_and_build, print_summary
 from laptop.processes import StartError
 from laptop.stand_ins import Options
+
+IDLE_SECONDS = 10
+"""How long Airflow is left alone before the main job, to see what its parts take then."""
 
 
 def main() -> int:
@@ -44,13 +49,19 @@ def main() -> int:
     try:
         with RunningCluster(cluster, options) as running:
             airflow = running.api()
+            meter = Meter(running.processes.parts)
+            meter.start()
+            time.sleep(IDLE_SECONDS)
+            meter.idle_is_over()
             load_and_build(airflow)
+            meter.stop()
             links = {
                 "Airflow": f"{laptop.airflow_url}  (admin, op, viewer)",
                 "Flower": f"http://127.0.0.1:{cluster.flower_port}  (admin)",
                 "Passwords": str(laptop.secrets),
             }
             print_summary(laptop, links)
+            print(meter.table(), flush=True)
             if not options.once:
                 go_on(airflow, running.processes)
     except (StartError, AirflowError, OSError) as error:

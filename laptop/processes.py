@@ -90,7 +90,7 @@ class Part:
 
     def kill_tree(self) -> None:
         """Kill it and all below it, also what would outlive it under another name."""
-        for pid in [*_descendants(self.process.pid), self.process.pid]:
+        for pid in [*below(self.process.pid), self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -258,7 +258,7 @@ def stop_leftovers(home: Path) -> int:
         if is_ours and (pid := int(process.name)) != os.getpid():
             found.append(pid)
     # Those below them, too: Airflow's workers rename themselves, and then have no environment.
-    found = sorted({*found, *(below for pid in found for below in _descendants(pid))})
+    found = sorted({*found, *(each for pid in found for each in below(pid))})
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -276,7 +276,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _descendants(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """Return the processes below a process; none where /proc does not exist."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -285,7 +285,7 @@ def _descendants(pid: int) -> list[int]:
             parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
     found = children.get(pid, [])
-    return [*(below for child in found for below in _descendants(child)), *found]
+    return [*(each for child in found for each in below(child)), *found]
 
 
 def last_lines(log: Path, count: int = 15) -> str:

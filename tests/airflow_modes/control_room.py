@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from laptop.airflow_api import ENDED, AirflowApi
 from laptop.environment import EXECUTABLES, LOCAL_AWS_PYTHON, REPOSITORY, Laptop
-from laptop.processes import Part, Processes, _descendants, answers
+from laptop.processes import Part, Processes, answers, below
 
 PARTS = {
     "airflow-api-server": ["api-server"],
@@ -85,7 +85,7 @@ class ControlRoom:
     def kill_part(self, name: str) -> None:
         """Kill one of them, and everything that it has started."""
         part = self.parts[name]
-        for pid in [part.process.pid, *_descendants(part.process.pid)]:
+        for pid in [part.process.pid, *below(part.process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         part.process.wait()
