@@ -1,5 +1,5 @@
 # Two environments, each from one hashed lock: the project's (.venv) and local_aws's own.
-# Variables: ONCE=1, AWS_PORT, SIMULATOR_PORT, AIRFLOW_PORT, DAYS, USERS, UNTIL, DAYLIGHT_HOME, PYTHON.
+# Variables: ONCE=1, AWS_PORT, SIMULATOR_PORT, AIRFLOW_PORT, DATABASE, DAYS, USERS, UNTIL, DAYLIGHT_HOME, PYTHON.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -23,6 +23,9 @@ help: ## print these targets
 
 run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
+
+cluster: setup ## the same on Celery with two workers, Redis and PostgreSQL (DATABASE=mysql: MariaDB)
+	@exec .venv/bin/python -m cluster $(RUN_FLAGS) $(if $(DATABASE),--database $(DATABASE))
 
 # In two halves side by side: one pytest keeps one core busy. Two that write dbt_project/target
 # stay in one half.
@@ -103,4 +106,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run test test-runs test-numbers lint bench chaos proof control conformance judge lock clean setup env preflight
+.PHONY: help run cluster test test-runs test-numbers lint bench chaos proof control conformance judge lock clean setup env preflight

@@ -23,7 +23,10 @@ MAY_IMPORT = {
         | {path.stem for path in (REPOSITORY / "dags").glob("_*.py")},
         {"airflow", "cosmos", "dbt"},
     ),
-    "laptop": ({"laptop"}, {"boto3", "botocore", "urllib3", "cryptography"}),
+    "laptop": ({"laptop", "safety"}, {"boto3", "botocore", "urllib3", "cryptography"}),
+    "cluster": ({"cluster", "laptop", "deploy"}, {"boto3"}),
+    "deploy": ({"deploy"}, {"airflow"}),
+    "safety": ({"safety"}, {"airflow"}),
     "simulator": ({"simulator"}, {"cryptography"}),
     "local_aws": (
         {"local_aws"},
@@ -34,6 +37,8 @@ MAY_IMPORT = {
 # module of ours: the only ones that may use this package
 ONLY_USERS = {
     "boto3": {
+        "cluster/run.py",
+        "ingestion/marts.py",
         "ingestion/lake.py",
         "ingestion/query_costs.py",
         "ingestion/secret_store.py",
