@@ -14,11 +14,13 @@ from pathlib import Path
 from airflow.configuration import conf
 
 from laptop import aws_descriptions
-from safety import open_mode
+from safety import mysql, open_mode
 
 __all__: list[str] = []  # else Airflow would take every name here for a setting
 
-open_mode.refuse()  # as in safety/at_start: Airflow imports one module of this name
+# As in safety/at_start: Airflow imports one module of this name.
+open_mode.refuse()
+mysql.stand_in_for_c_driver()
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 HEAVY = (

@@ -1,7 +1,8 @@
 """Airflow imports a module of this name at its start, and does not start if it refuses."""
 
-from safety import open_mode
+from safety import mysql, open_mode
 
 __all__: list[str] = []  # else Airflow would take every name here for a setting
 
 open_mode.refuse()
+mysql.stand_in_for_c_driver()
