@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent.parent
 """The installation: its libraries and its compiled kernel run every commit."""
 
 KERNEL = Path("ingestion", "libkernel.so")
+LOCK = "requirements.lock"
 
 
 class Dags(BaseDagBundle):
@@ -55,7 +56,13 @@ class Commits(GitDagBundle):
         with self.lock(), self.hook.configure_hook_env() if self.hook else nullcontext():
             self._clone_bare_repo_if_required()  # fetches as well
             commit = self.bare_repo.commit(self.tracking_ref).hexsha
+            lock = self.bare_repo.git.show(f"{commit}:{LOCK}")
             self.bare_repo.close()
+        if lock.strip() != (HERE / LOCK).read_text().strip():
+            raise RuntimeError(
+                f"Commit {commit} needs other libraries than this installation has: its {LOCK} "
+                "differs. Deploy its image first; until then the commit before it stays."
+            )
         newest = type(self)(
             name=self.name,
             version=commit,
@@ -64,7 +71,6 @@ class Commits(GitDagBundle):
             subdir=self.subdir,
         )
         newest.initialize()
-        assert_libraries_fit(newest.repo_path)
         self.repo_path = newest.repo_path
 
     def get_current_version(self) -> BundleVersion:
@@ -104,13 +110,3 @@ def _parse(project: Path, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"dbt cannot parse {project}:\n{done.stdout[-4000:]}")
-
-
-def assert_libraries_fit(checkout: Path) -> None:
-    """Raise unless the commit was made for the libraries that are installed here."""
-    lock = "requirements.lock"
-    if (checkout / lock).read_bytes() != (HERE / lock).read_bytes():
-        raise RuntimeError(
-            f"Commit {checkout.name} needs other libraries than this installation has: its {lock} "
-            "differs. Deploy its image first; until then the commit before it stays."
-        )

@@ -14,6 +14,7 @@ import time
 from airflow.sdk import DAG, task
 
 from _choosing import PARAMS
+from _defaults import DEFAULT_ARGS
 from _warehouse import warehouse
 
 WORD = "{word}"
@@ -32,7 +33,8 @@ def said():
     return {{module.__name__: module.WORD for module in ours}} | {{"the DAG": WORD}}
 
 
-with DAG("deployed_in_the_middle", schedule=None, params=PARAMS, max_active_runs=4):
+with DAG("deployed_in_the_middle", schedule=None, params=PARAMS, max_active_runs=4,
+         default_args=DEFAULT_ARGS):
 
     @task
     def first():
