@@ -93,6 +93,8 @@ class Laptop:
             # What ran and what it read, for the site; build_site shortens the file.
             "AIRFLOW__OPENLINEAGE__NAMESPACE": "daylight",
             "AIRFLOW__OPENLINEAGE__DISABLE_SOURCE_CODE": "True",
+            # In the task itself: a fork for each event cost as much as the rest of the event.
+            "AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD": "True",
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(home / "openlineage"), "append": True}
             ),

@@ -2,8 +2,8 @@
 
 Airflow imports a module of this name at its start. Without it each task of a full cycle spends 2 to
 5 seconds of CPU on importing dbt or Great Expectations again, each model one half on botocore's
-descriptions and two on parsing the dbt project. Nothing depends on it: a cluster runs without this
-file.
+descriptions, a tenth on reading the DAG's file and two on parsing the dbt project. Nothing depends
+on it: a worker that has none of this does the same work, slower.
 """
 
 import importlib
@@ -49,8 +49,13 @@ if "worker" in sys.argv or ("scheduler" in sys.argv and IS_LOCAL):  # tasks are 
     for module in HEAVY:
         importlib.import_module(module)
     aws_descriptions.share("athena", "glue", "s3")
+    aws_descriptions.share_clients()
+    # Else each task searches all modules for the one that a flag of dbt-athena came from.
+    flags = importlib.import_module("dbt_common.behavior_flags").BehaviorFlagRendered
+    flags._default_source = staticmethod(lambda: "dbt.adapters.athena.impl")
     # Under another name: a task imports its own `_parsed_project`, maybe of another version.
     spec = importlib.util.spec_from_file_location("parsed_for_tasks", DAGS / "_parsed_project.py")
     project = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(project)
     project.parse()
+    importlib.import_module("inherited_dags").read(Path(conf.get("core", "dags_folder")))
