@@ -167,16 +167,84 @@ def test_a_project_that_was_changed_since_is_not_taken_from_memory(dags, tmp_pat
     runner = SimpleNamespace()
     monkeypatch.setattr("cosmos.dbt.runner.get_runner", lambda: runner)
 
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "one.sql").write_text("select 1")
-    runner.parsed = ("the parsed project", tmp_path, _files(tmp_path))
+    def project(name: str, text: str) -> Path:
+        model = tmp_path / name / "models" / "one.sql"
+        model.parent.mkdir(parents=True, exist_ok=True)
+        model.write_text(text)
+        return tmp_path / name
 
-    assert dbt(tmp_path).manifest == "the parsed project"
-    assert dbt(tmp_path / "models").manifest is None
-    (tmp_path / "models" / "one.sql").write_text("select 12")
-    assert dbt(tmp_path).manifest is None
+    runner.parsed = ("the parsed project", _files(project("one", "select 1")))
+
+    assert dbt(tmp_path / "one").manifest == "the parsed project"
+    # A run from Git has the same files in a folder of its own.
+    assert dbt(project("checkout", "select 1")).manifest == "the parsed project"
+    assert dbt(project("other", "select 2")).manifest is None
+    assert dbt(tmp_path / "one" / "models").manifest is None
+    project("one", "select 2")
+    assert dbt(tmp_path / "one").manifest is None
     del runner.parsed
-    assert dbt(tmp_path).manifest is None
+    assert dbt(tmp_path / "checkout").manifest is None
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+
+sys.path.insert(0, "laptop/preload")
+folder = Path(sys.argv[1])
+sys.path.append(str(folder))
+import inherited_dags
+from airflow.dag_processing import dagbag
+
+inherited_dags.read(folder)
+
+
+def task_of_a_fork():
+    read, write = os.pipe()
+    if not (pid := os.fork()):
+        words = dict(bundle_path=folder, bundle_name="dags-folder")
+        bag = dagbag.BundleDagBag(dag_folder=str(folder / "one.py"), safe_mode=False, **words)
+        names = [task for dag in bag.dags.values() for task in dag.task_dict]
+        who = "own" if bag.dags["one"].get_task(names[0]).doc == str(os.getpid()) else "inherited"
+        os.write(write, f"{names[0]} {who}".encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return os.read(read, 1000).decode()
+
+
+print(task_of_a_fork())
+for file, old, new in (("_names.py", "first", "second"), ("one.py", "'one', s", "'one',  s")):
+    text = (folder / file).read_text()
+    (folder / file).write_text(text.replace(old, new))
+    print(task_of_a_fork())
+    (folder / file).write_text(text)
+"""
+
+
+def test_a_task_takes_a_dag_that_was_read_before_the_fork_unless_a_file_of_it_changed(tmp_path):
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "_names.py").write_text("NAME = 'first'\n")
+    (folder / "one.py").write_text(
+        "import os\nfrom airflow.sdk import DAG\n"
+        "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+        "from _names import NAME\n"
+        "with DAG('one', schedule=None):\n    EmptyOperator(task_id=NAME, doc=str(os.getpid()))\n"
+    )
+    env = os.environ | {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    env["PYTHONPATH"] = str(REPOSITORY)
+
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, folder],
+        cwd=REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = [line for line in done.stdout.splitlines() if line.endswith(("own", "inherited"))]
+    assert said == ["first inherited", "second own", "first own"]
 
 
 def test_watching_has_a_task_for_every_model_too(dags, manifest):
