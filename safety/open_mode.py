@@ -1,6 +1,7 @@
 """Airflow without a login is for this machine alone."""
 
 import ipaddress
+import itertools
 import sys
 from collections.abc import Sequence
 
@@ -33,7 +34,7 @@ def is_open() -> bool:
 
 def listening_address(words: Sequence[str]) -> str:
     """Return the address that the API server takes: a word of its command, or the setting."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         if word in ("-H", "--host"):
             return following
         if word.startswith("--host="):
