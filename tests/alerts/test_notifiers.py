@@ -368,3 +368,43 @@ def test_forty_red_models_with_long_names_still_fit_into_both_rooms(rooms, varia
 
     assert len(rooms.slack.bodies) == len(rooms.teams.bodies) == 1
     assert "and 30 more" in rooms.slack.texts[0]
+
+
+def opened(happens: str) -> None:
+    """Open the incident that a recovery closes."""
+    if happens == "recovered":
+        alerts.TellFailure()(context(RED, "run_0"))
+
+
+def happen(what: str) -> None:
+    late = {"dag_run": {"dag_id": "transform_warehouse", "dag_run_id": "run_1"}, "deadline": {}}
+    if what == "failed":
+        alerts.TellFailure()(context(RED))
+    elif what == "late":
+        asyncio.run(alerts.TellLateness().async_notify(late))
+    else:
+        alerts.TellSuccess()(context(GREEN))
+
+
+@pytest.mark.parametrize("what", ["failed", "late", "recovered", "succeeded"])
+@pytest.mark.parametrize("name", ["Slack", "Teams"])
+def test_every_kind_comes_to_every_room_and_waits_for_one_that_fails(rooms, variables, name, what):
+    for connection in rooms.connections.values():
+        connection.extra = '{"on_success": true}'
+    opened(what)
+    failing, other = rooms.slack, rooms.teams
+    if name == "Teams":
+        failing, other = other, failing
+    told_before = len(failing.bodies)
+    failing.failures = [(503, {})]
+
+    happen(what)
+
+    assert f" {what}" in other.texts[-1]
+    assert len(failing.bodies) == told_before
+    (waiting,) = alerts.standing()["undelivered"]
+    assert waiting["channel"] == name
+    assert alerts.deliver_again() == (1, [])
+    assert len(failing.bodies) == told_before + 1
+    assert f" {what}" in failing.texts[-1]
+    assert alerts.standing()["undelivered"] == []
