@@ -41,7 +41,7 @@ COPY --from=project_environment /opt/environment /opt/environment
 COPY . /opt/daylight
 COPY --from=kernel /tmp/libkernel.so /opt/daylight/ingestion/
 ENV PATH=/opt/environment/bin:$PATH \
-    PYTHONPATH=/opt/daylight \
+    PYTHONPATH=/opt/daylight:/opt/daylight/laptop/preload \
     AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/daylight/dags \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \

@@ -1,5 +1,6 @@
 """Writes the `.env` that `docker compose` reads: generated secrets, and the local stand-ins."""
 
+import json
 import secrets
 import sys
 from datetime import datetime, timedelta
@@ -11,17 +12,27 @@ from cryptography.fernet import Fernet
 from laptop.secret_files import write_private
 
 HISTORY_DAYS = 35
+FILE = "/run/secrets/connections.json"
+"""Where containers have AIRFLOW_CONNECTIONS."""
 
 
 def variables(now: datetime) -> dict[str, str]:
     """Return every variable of a fresh cluster with the stand-ins of the profile `local`."""
+    postgres = secrets.token_hex(24)
+    database = f"postgresql+psycopg2://airflow:{postgres}@postgres/airflow"
+    connections = {"daylight_metadata": {"conn_type": "generic", "password": database}}
     start = (now.astimezone(ZoneInfo("Asia/Seoul")) - timedelta(days=HISTORY_DAYS)).date()
     return {
         "AIRFLOW_FERNET_KEY": Fernet.generate_key().decode(),
         "AIRFLOW_JWT_SECRET": secrets.token_hex(48),  # HS512 wants 64 bytes or more
         "AIRFLOW_API_SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW_ADMIN_PASSWORD": secrets.token_hex(16),
-        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "AIRFLOW_OP_PASSWORD": secrets.token_hex(16),
+        "AIRFLOW_VIEWER_PASSWORD": secrets.token_hex(16),
+        # What Airflow's secrets backend reads; add the ones of Slack and Teams here.
+        "AIRFLOW_CONNECTIONS": f"'{json.dumps(connections)}'",
+        "AIRFLOW_SECRETS_BACKEND_KWARGS": f"'{json.dumps({'connections_file_path': FILE})}'",
+        "POSTGRES_PASSWORD": postgres,
         "REDIS_PASSWORD": secrets.token_hex(24),
         "FLOWER_PASSWORD": secrets.token_hex(16),
         "FERNET_KEYS": Fernet.generate_key().decode(),

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.settings import QUEUES_OF_WORKERS, SHARED_SETTINGS, Cluster
 from ingestion import Settings
+from laptop.environment import Laptop
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -23,6 +25,15 @@ SERVICES: dict[str, dict[str, Any]] = CLUSTER["services"]
 
 SECRET_NAME = re.compile(r"KEY|SECRET|PASSWORD|AUTH|TOKEN|CONN|BROKER_URL|RESULT_BACKEND")
 REQUIRED = re.compile(r"\$\{[A-Z_]+:\?run make env\}")
+
+NOT_SECRET = {
+    "AIRFLOW__CORE__AUTH_MANAGER",
+    "AIRFLOW__SECRETS__BACKEND",
+    "AIRFLOW_CONN_GIT_DEFAULT",
+}
+"""Names that sound like it; the last one is a secret only where .env sets it."""
+
+WORKERS = {"worker-ingest": ["ingest"], "worker-transform": ["transform", "ingest"]}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -47,11 +58,10 @@ def test_compose_has_the_whole_cluster_and_profiles_for_the_rest() -> None:
         "scheduler",
         "dag-processor",
         "triggerer",
-        "worker",
+        *WORKERS,
     }
     assert profiles["flower"] == ["flower"]
     assert profiles["local_aws"] == profiles["simulator"] == ["local"]
-    assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
 @every_service
@@ -92,7 +102,7 @@ def test_compose_service_takes_its_secrets_from_variables(name: str) -> None:
     secret = {key: value for key, value in environment.items() if SECRET_NAME.search(key)}
 
     for key, value in secret.items():
-        is_harmless = value is None or "SIMPLE_AUTH_MANAGER" in key or key.endswith("_FILE")
+        is_harmless = value is None or key in NOT_SECRET or key.endswith("_FILE")
         assert is_harmless or REQUIRED.search(value), (
             f"{key} of {name} must come from .env, and be required."
         )
@@ -108,21 +118,77 @@ def test_compose_keeps_every_secret_variable_out_of_command_lines() -> None:
         assert not found, f"{name} shows {found} to everybody who lists processes."
 
 
-def test_compose_gives_the_data_s_keys_to_workers_and_the_source_only() -> None:
-    holders = {name for name, service in SERVICES.items() if service.get("secrets")}
-    pseudonyms = {
-        name
-        for name, service in SERVICES.items()
-        if any(secret["source"] == "pseudonym_key" for secret in service.get("secrets", []))
-    }
+def test_compose_gives_each_secret_to_those_only_who_need_it() -> None:
+    holders: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for secret in service.get("secrets", []):
+            holders.setdefault(secret["source"], set()).add(name)
 
-    assert holders == {"worker", "simulator"}
-    assert pseudonyms == {"worker"}
+    assert holders.pop("connections") == {
+        name for name, service in SERVICES.items() if "AIRFLOW__CORE__EXECUTOR" in str(service)
+    }
+    assert holders.pop("fernet_keys") == {*WORKERS, "simulator"}
+    assert holders.pop("pseudonym_key") == set(WORKERS)
+    assert set(holders) == {"admin_password", "op_password", "viewer_password"}
+    assert all(names == {"airflow-init"} for names in holders.values())
     assert all("environment" in secret for secret in CLUSTER["secrets"].values())
 
 
+@pytest.mark.parametrize("name", WORKERS)
+def test_compose_worker_serves_the_queues_of_the_cluster(name: str) -> None:
+    command = SERVICES[name]["command"]
+
+    queues = tuple(command[command.index("--queues") + 1].split(","))
+
+    assert queues == tuple(WORKERS[name])
+    assert queues in QUEUES_OF_WORKERS.values()
+
+
+DIFFERENT = {
+    "AIRFLOW_HOME": "a container's folder",
+    "AIRFLOW__CORE__DAGS_FOLDER": "a container's folder",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "another host",
+    "AIRFLOW__API__BASE_URL": "the port is compose's",
+    "AIRFLOW__API__HOST": "a container listens for the others; its port is published on loopback",
+    "AIRFLOW__API__PORT": "compose publishes it",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": "a container's folder",
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "containers log to Docker",
+    "AIRFLOW__OPENLINEAGE__TRANSPORT": "a container's folder",
+    "AIRFLOW__COSMOS__CACHE_DIR": "a container's folder",
+    "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": "a container's folder",
+    "AIRFLOW__CELERY__FLOWER_HOST": "as AIRFLOW__API__HOST",
+    "AIRFLOW__CELERY__FLOWER_PORT": "compose publishes it",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": "a container's folder",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": "where production's branch is the default",
+    "AIRFLOW__SECRETS__BACKEND_KWARGS": "a container's folder",
+}
+"""What differs from `make cluster`, and why."""
+
+
+def test_compose_runs_airflow_with_the_settings_of_make_cluster() -> None:
+    image = dict(re.findall(r"(\w+)=(\S+)", DOCKERFILE))
+    environment = SERVICES["scheduler"]["environment"]
+    ours = image | {name: _defaults_of(str(value)) for name, value in environment.items()}
+    cluster = Cluster(Laptop(ROOT / "none", 1, 2, 3), "postgresql", 4, 5, 6)
+    theirs = {
+        name: value
+        for name, value in cluster.airflow().items()
+        if name.startswith("AIRFLOW_") and not name.endswith("_CMD") and name not in DIFFERENT
+    }
+
+    wrong = {name: (ours.get(name), value) for name, value in theirs.items()}
+    wrong = {name: pair for name, pair in wrong.items() if pair[0] != pair[1]}
+
+    assert SHARED_SETTINGS.items() <= theirs.items()
+    assert not wrong, f"Make docker-compose.yaml and cluster/settings.py equal: {wrong}"
+
+
+def _defaults_of(text: str) -> str:
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
 def test_compose_worker_is_given_every_setting() -> None:
-    given = SERVICES["worker"]["environment"].keys()
+    given = SERVICES["worker-ingest"]["environment"].keys()
     as_files = {secret["environment"] for secret in CLUSTER["secrets"].values()}
 
     missing = set(Settings.variables()) - given - as_files
@@ -133,7 +199,7 @@ def test_compose_worker_is_given_every_setting() -> None:
 
 @pytest.mark.parametrize("name", ["FERNET_KEYS", "PSEUDONYM_KEY"])
 def test_compose_worker_has_each_key_from_one_place_with_and_without_a_secret(name: str) -> None:
-    template = SERVICES["worker"]["environment"]
+    template = SERVICES["worker-ingest"]["environment"]
 
     for chosen in ({name: "x"}, {name: "", f"{name}_FILE": "", f"{name}_SECRET": "daylight/x"}):
         given = {
@@ -156,7 +222,7 @@ def test_compose_airflow_is_not_open_to_everybody() -> None:
     ):
         environment = service["environment"]
 
-        assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+        assert environment["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
         assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
         assert environment["AIRFLOW__API_AUTH__JWT_SECRET"] == "${AIRFLOW_JWT_SECRET:?run make env}"
     assert "BASIC_AUTH" in str(SERVICES["flower"]["environment"])
@@ -167,7 +233,7 @@ def test_compose_restarts_what_stops_except_the_migration() -> None:
 
     assert policies.pop("airflow-init") == "no"
     assert set(policies.values()) == {"unless-stopped"}
-    for name in ("api-server", "scheduler", "dag-processor", "triggerer", "worker"):
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer", *WORKERS):
         condition = SERVICES[name]["depends_on"]["airflow-init"]["condition"]
         assert condition == "service_completed_successfully"
 
@@ -206,6 +272,7 @@ def test_dockerfile_needs_no_newer_builder() -> None:
         "dbt_project/target/manifest.json",
         "tests/test_compose.py",
         "laptop/secret_files.py",
+        "cluster/run.py",
     ],
 )
 def test_dockerignore_keeps_out(path: str) -> None:
@@ -224,6 +291,9 @@ def test_dockerignore_keeps_out(path: str) -> None:
         "simulator/__main__.py",
         "expectations/any.css",
         "dashboard/any.py",
+        "deploy/bundle.py",
+        "laptop/preload/airflow_local_settings.py",
+        "safety/users.py",
     ],
 )
 def test_dockerignore_lets_in(path: str) -> None:

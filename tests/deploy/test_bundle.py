@@ -160,7 +160,7 @@ def test_every_dag_file_imports_checkout_before_any_package_of_ours():
             elif isinstance(node, ast.ImportFrom):
                 names.append((node.module or "").partition(".")[0])
         ours = [at for at, name in enumerate(names) if name in OURS]
-        # What tasks import later comes from where the path points by then: _defaults has seen to it.
+        # What tasks import later comes from where _defaults has let the path point by then.
         first = [at for at, name in enumerate(names) if name in ("_checkout", "_defaults")]
         is_dag = not path.name.startswith("_")
         if (ours or is_dag) and not (first and first[0] < min([*ours, len(names)])):
