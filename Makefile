@@ -1,5 +1,6 @@
 # Two environments, each from one hashed lock: the project's (.venv) and local_aws's own.
-# Variables: ONCE=1, AWS_PORT, SIMULATOR_PORT, AIRFLOW_PORT, DATABASE, DAYS, USERS, UNTIL, DAYLIGHT_HOME, PYTHON.
+# Variables: ONCE=1, AWS_PORT, SIMULATOR_PORT, AIRFLOW_PORT, DAYS, USERS, UNTIL, DAYLIGHT_HOME, PYTHON;
+# of make cluster also DATABASE, DATABASE_PORT, REDIS_PORT, FLOWER_PORT.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -18,14 +19,19 @@ RUN_FLAGS := $(if $(ONCE),--once) $(if $(AWS_PORT),--aws-port $(AWS_PORT)) \
 	$(if $(AIRFLOW_PORT),--airflow-port $(AIRFLOW_PORT)) $(if $(DAYS),--days $(DAYS)) \
 	$(if $(USERS),--users $(USERS)) $(if $(UNTIL),--until $(UNTIL))
 
+CLUSTER_FLAGS := $(RUN_FLAGS) $(if $(DATABASE),--database $(DATABASE)) \
+	$(if $(FLOWER_PORT),--flower-port $(FLOWER_PORT)) \
+	$(if $(DATABASE_PORT),--database-port $(DATABASE_PORT)) \
+	$(if $(REDIS_PORT),--redis-port $(REDIS_PORT))
+
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
 
 cluster: setup ## the same on Celery with two workers, Redis and PostgreSQL (DATABASE=mysql: MariaDB)
-	@exec .venv/bin/python -m cluster $(RUN_FLAGS) $(if $(DATABASE),--database $(DATABASE))
+	@exec .venv/bin/python -m cluster $(CLUSTER_FLAGS)
 
 # In two halves side by side: one pytest keeps one core busy. Two that write dbt_project/target
 # stay in one half.
@@ -60,9 +66,13 @@ chaos: setup ## race and kill local_aws; kill, race, poison and rotate the inges
 proof: setup ## build the warehouse in every way and hold each number to plain Python
 	.venv/bin/python -m tests.proof
 
-control: setup ## measure the ways to run dbt in Airflow, then break them
+control: setup ## measure the ways to run dbt in Airflow, break them, be away for days, backfill
 	.venv/bin/python -m tests.airflow_modes
 	.venv/bin/python -m tests.airflow_modes.drills
+	.venv/bin/python -m tests.catching_up
+
+cluster-chaos: setup ## kill parts of the cluster in the middle of runs, and count what is lost
+	.venv/bin/python -m tests.cluster_chaos
 
 conformance: setup ## hold local_aws's Athena to the stored answers of real Trino
 	local_aws/.venv/bin/python -W ignore -m local_aws.conformance check
@@ -106,4 +116,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run cluster test test-runs test-numbers lint bench chaos proof control conformance judge lock clean setup env preflight
+.PHONY: help run cluster test test-runs test-numbers lint bench chaos proof control cluster-chaos conformance judge lock clean setup env preflight

@@ -23,7 +23,10 @@ MAY_IMPORT = {
         | {path.stem for path in (REPOSITORY / "dags").glob("_*.py")},
         {"airflow", "cosmos", "dbt"},
     ),
-    "laptop": ({"laptop", "safety"}, {"boto3", "botocore", "urllib3", "cryptography"}),
+    "laptop": (
+        {"laptop", "safety"},
+        {"airflow", "boto3", "botocore", "urllib3", "cryptography"},  # airflow: the preload alone
+    ),
     "cluster": ({"cluster", "laptop", "deploy"}, {"boto3"}),
     "deploy": ({"deploy"}, {"airflow"}),
     "safety": ({"safety"}, {"airflow"}),
