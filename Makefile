@@ -25,7 +25,7 @@ CLUSTER_FLAGS := $(RUN_FLAGS) $(if $(DATABASE),--database $(DATABASE)) \
 	$(if $(REDIS_PORT),--redis-port $(REDIS_PORT))
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: setup ## clone to daily metrics, then on schedule until Ctrl-C (ONCE=1: one full cycle)
 	@exec .venv/bin/python -m laptop $(RUN_FLAGS)
