@@ -111,6 +111,58 @@ def test_stop_leaves_no_process_even_if_it_ignores_the_request(processes, monkey
     assert not any(is_running(part.process.pid) for part in parts)
 
 
+def test_a_part_that_is_kept_is_started_again_and_said_so(tmp_path):
+    told: list[str] = []
+    processes = Processes(os.environ, tmp_path, tmp_path / "logs", told.append)
+    part = processes.start("kept", SLEEPER, is_kept=True)
+    first = part.process.pid
+
+    part.kill_tree()
+    processes.tend()
+
+    assert part.process.pid != first
+    assert is_running(part.process.pid)
+    assert told == ["kept ended with -9 and is started again"]
+    processes.stop()
+    assert not is_running(part.process.pid)
+
+
+def test_a_part_that_dies_on_and_on_is_given_up_with_its_last_words(processes):
+    part = processes.start("kept", [sys.executable, "-c", "exit('no such key')"], is_kept=True)
+
+    with pytest.raises(StartError, match=r"kept died 6 times within 120 s(.|\n)*no such key"):
+        processes.wait_until(part, lambda: False, seconds=120, every=0.01)
+
+
+def test_servers_are_stopped_behind_those_who_need_them(processes, tmp_path):
+    last_words = "import signal, sys, time; from pathlib import Path\n"
+    last_words += "def end(*_): open(sys.argv[1], 'a').write(sys.argv[2]); sys.exit()\n"
+    last_words += "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(60)"
+    ends = tmp_path / "ends"
+    for name, is_server in (("server ", True), ("part ", False)):
+        command = [sys.executable, "-c", last_words, ends, name]
+        part = processes.start(name.strip(), command, is_server=is_server)
+        processes.wait_until(part, lambda part=part: "up" in part.log.read_text(), seconds=20)
+
+    processes.stop()
+
+    assert ends.read_text() == "part server "
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_leftover_without_its_environment_is_known_by_its_output(tmp_path):
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs" / "worker.log").open("w") as output:
+        worker = subprocess.Popen(SLEEPER, env={}, stdout=output)  # Celery writes over its own
+
+    try:
+        assert stop_leftovers(tmp_path) == 1
+        assert worker.wait(5) == -signal.SIGKILL
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_leftovers_of_the_same_home_are_killed_and_nobody_else(tmp_path):
     command = [sys.executable, "-c", "import time; time.sleep(60)", "airflow"]
