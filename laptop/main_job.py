@@ -38,14 +38,14 @@ def wait_for_airflow(airflow: AirflowApi, processes: Processes, server: Part) ->
     Raises:
         StartError: if it takes too long, or a DAG file cannot be imported.
     """
-    processes.wait_until(server, airflow.is_healthy, seconds=180, every=0.5)
+    processes.wait_until(server, airflow.is_healthy, seconds=600, every=0.5)
 
     def has_dags() -> bool:
         if errors := airflow.import_errors():
             raise StartError("Airflow cannot import these DAG files:\n" + "\n".join(errors))
         return airflow.has_dags([*DAGS, *LATER_DAGS])
 
-    processes.wait_until(server, has_dags, seconds=120, every=0.5)
+    processes.wait_until(server, has_dags, seconds=300, every=0.5)
     for name, pool in json.loads((REPOSITORY / "dags" / "pools.json").read_text()).items():
         airflow.set_pool(name, pool)
     report(f"airflow: healthy at {airflow.url}")
