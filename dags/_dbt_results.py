@@ -25,10 +25,13 @@ def store_run_results(project_dir: str, context: dict[str, Any]) -> None:
 
 
 def generate_dbt_docs(project_dir: Path, target: Path) -> None:
-    """Write the dbt docs as one self-contained page, ``target``/static_index.html."""
+    """Write the dbt docs as one self-contained page, ``target``/static_index.html.
+
+    Of the tables as readers see them, under the names that readers query.
+    """
     from dbt.cli.main import dbtRunner
 
-    arguments = ["docs", "generate", "--static", "--target", "prod"]
+    arguments = ["docs", "generate", "--static", "--target", "published"]
     folders = ["--project-dir", project_dir, "--profiles-dir", project_dir, "--target-path", target]
     result = dbtRunner().invoke([*arguments, *map(str, folders)])
     if not result.success:

@@ -5,5 +5,6 @@ It only reads, but for ``collect_lineage``, which shortens Airflow's events to w
 
 from dashboard.builder import build, last_good_day
 from dashboard.lineage import collect as collect_lineage
+from dashboard.publication import read as read_publication
 
-__all__ = ["build", "collect_lineage", "last_good_day"]
+__all__ = ["build", "collect_lineage", "last_good_day", "read_publication"]

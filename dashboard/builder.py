@@ -23,6 +23,7 @@ from dashboard import (
     warehouse,
 )
 from dashboard.page import STYLE
+from dashboard.publication import Publication
 from dashboard.summary import last_complete_day, summarise
 from expectations import docs, results
 from ingestion.errors import ContractError
@@ -43,11 +44,15 @@ _CONTENT_TYPES = {
 
 
 def build(
-    settings: Settings, dbt_target_dir: Path, standing: Mapping[str, Any] | None = None
+    settings: Settings,
+    dbt_target_dir: Path,
+    standing: Mapping[str, Any] | None = None,
+    publication: Publication | None = None,
 ) -> str:
     """Build the site from the lake and dbt's docs, upload it, return the index's URI.
 
-    ``standing`` is what ``alerts.standing`` returned: what is wrong in Airflow now.
+    ``standing`` is what ``alerts.standing`` returned: what is wrong in Airflow now; ``publication``
+    of which moment the tables are.
     Safe to run again. Nothing is uploaded before everything was built.
 
     Raises:
@@ -56,7 +61,7 @@ def build(
     lake = Lake(settings)
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
-        write(settings, lake, dbt_target_dir, site, standing or {})
+        write(settings, lake, dbt_target_dir, site, standing or {}, publication)
         paths = sorted((path for path in site.rglob("*") if path.is_file()), key=_upload_order)
         for path in paths:
             key = f"{PREFIX}{path.relative_to(site).as_posix()}"
@@ -77,6 +82,7 @@ def write(
     dbt_target_dir: Path,
     site: Path,
     standing: Mapping[str, Any],
+    publication: Publication | None,
 ) -> None:
     """Write every file of the site below ``site``."""
     dbt_docs = dbt_target_dir / "static_index.html"
@@ -91,6 +97,11 @@ def write(
     validations = results.latest_of_each_suite(lake)
     bodies = (lake.get(key) for key in lake.keys(RUN_RESULTS_PREFIX) if key.endswith(".json"))
     summary = summarise(numbers, (body for body in bodies if body), validations, built_at)
+    if publication:
+        summary |= {
+            "published_at": publication.at,
+            "is_newest_refused": bool(publication.refused_by),
+        }
     zone, source_zone = settings.metric_time_zone, settings.source_time_zone
     pages = {
         "metrics.html": metrics_page.render(numbers, zone),
@@ -107,6 +118,7 @@ def write(
             settings.airflow_url,
             last_complete_day(numbers.daily),
             standing,
+            publication,
         ),
     }
 

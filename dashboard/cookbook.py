@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dashboard.athena import Athena, Reply
 
@@ -31,14 +32,16 @@ class Answer:
     reply: Reply
 
 
+def nodes(dbt_target_dir: Path) -> dict[str, Any]:
+    """Return what dbt's manifest has; nothing if there is no manifest."""
+    manifest = dbt_target_dir / "manifest.json"
+    return json.loads(manifest.read_text("utf-8"))["nodes"] if manifest.is_file() else {}
+
+
 def questions(dbt_target_dir: Path) -> list[Question]:
     """Return the analyses in dbt's manifest, in order; none if there is no manifest."""
-    manifest = dbt_target_dir / "manifest.json"
-    if not manifest.is_file():
-        return []
-    nodes = json.loads(manifest.read_text("utf-8"))["nodes"].values()
     found = []
-    for node in nodes:
+    for node in nodes(dbt_target_dir).values():
         if node["resource_type"] != "analysis" or not node.get("compiled_code"):
             continue
         asked, _, meaning = node["description"].strip().partition("? ")

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.page import badge, day, escape, number, page, tile, tiles
+from dashboard.publication import Publication
 from expectations.docs import verdict
 
 
@@ -17,16 +18,19 @@ def render(
     airflow_url: str | None,
     complete: Mapping[str, Any] | None,
     standing: Mapping[str, Any],
+    publication: Publication | None = None,
 ) -> str:
     """Return the page as HTML; ``validations`` are the last ones, by suite.
 
     ``complete`` is the row of the last complete day, which the summary's figures are of;
-    ``standing`` what was wrong in Airflow when the site was built.
+    ``standing`` what was wrong in Airflow when the site was built; ``publication``
+    of which moment the tables are, and what was refused since.
     """
     local = built_at.astimezone(ZoneInfo(time_zone))
     content = f"""<h1>Daylight</h1>
 <p class="lead">Encrypted API logs, as daily metrics. Built {day(local.date())}, {local:%H:%M}
-({escape(time_zone)}).</p>
+({escape(time_zone)}).{_published(publication)}</p>
+{_refused(publication)}
 {_standing(standing)}
 {_people(summary, complete)}
 <div class="cards">{"".join(_cards(airflow_url))}</div>
@@ -34,6 +38,23 @@ def render(
 {_checks(summary, validations)}
 <footer>The same figures for machines: <a href="summary.json">summary.json</a></footer>"""
     return page("Daylight", content, "index.html")
+
+
+def _published(publication: Publication | None) -> str:
+    return f" Numbers as published at {_minute(publication.at)}." if publication else ""
+
+
+def _refused(publication: Publication | None) -> str:
+    """Say that the newest build is not shown, and by what it was stopped."""
+    if publication is None or not publication.refused_by:
+        return ""
+    listed = "".join(f"<li>{escape(name)}</li>" for name in publication.refused_by)
+    return (
+        '<section class="standing"><h2>The newest build was refused</h2>'
+        f"<p>At {_minute(publication.refused_at)}, by what is named here. All numbers stand as "
+        f"they were published at {_minute(publication.at)}, until a build passes.</p>"
+        f"<ul>{listed}</ul></section>"
+    )
 
 
 def _standing(standing: Mapping[str, Any]) -> str:

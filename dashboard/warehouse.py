@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from dashboard.athena import Athena, Row
 from ingestion.settings import Settings
+from ingestion.sides import Names
 
 DAYS_SHOWN = 182
 """Half a year, a multiple of 7: what a chart can still tell apart. The tables have every day."""
@@ -161,7 +162,7 @@ select
     sum(query_count) as query_count, sum(failed_count) as failed_count,
     sum(scanned_bytes) as scanned_bytes, sum(execution_seconds) as execution_seconds
 from metrics_query_cost_daily
-where target_schema = '{schema}'
+where target_schema in ('{readers}', '{build}')
     and query_date > date_add(
         'day', -{days}, (select max(query_date) from metrics_query_cost_daily)
     )
@@ -175,7 +176,7 @@ with runs as (
         sum(scanned_bytes) as scanned_bytes, sum(execution_seconds) as execution_seconds,
         max(submitted_at) as last_submitted_at
     from stg_query_costs
-    where target_schema = '{schema}' and source_date between '{first}' and '{last}'
+    where target_schema in ('{readers}', '{build}') and source_date between '{first}' and '{last}'
         and node_id like 'model.%'
     group by 1, 2
 ),
@@ -190,7 +191,8 @@ monthly as (
         node_id, sum(scanned_bytes) as all_scanned_bytes,
         sum(execution_seconds) as all_execution_seconds
     from metrics_query_cost_daily
-    where target_schema = '{schema}' and query_date > date_add('day', -{days}, date '{last}')
+    where target_schema in ('{readers}', '{build}')
+        and query_date > date_add('day', -{days}, date '{last}')
     group by 1
 )
 
@@ -205,7 +207,7 @@ def read(settings: Settings, athena: Athena) -> Numbers:
     """Run the queries; each reads tables of one row per day, or per day and endpoint."""
     found = {name: athena.ask(f"site.{name}", query).rows for name, query in QUERIES.items()}
     schema = settings.warehouse_schema.lower().replace("'", "''")
-    words = {"schema": schema, "days": COST_DAYS}
+    words = {"readers": schema, "build": Names(schema).build, "days": COST_DAYS}
     found["costs"] = costs = athena.ask("site.costs", _COSTS.format(**words)).rows
     if costs:
         last: date = costs[-1]["metric_date"]

@@ -1,19 +1,21 @@
 """Runs the suites and decides: a blocking failure stops what comes next, a warning is only kept.
 
 ``check_batch`` looks at staged files before anybody can read them; ``check_marts`` at the tables
-that dbt has just built. Both store what they found before they raise, so that Data Docs can show
-why.
+that dbt has just built, before they are published. Both store what they found before they raise, so
+that Data Docs can show why.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import ingestion
 from expectations import results, staged_batch
 from ingestion.errors import ContractError, IngestionError
 from ingestion.lake import Lake
+from ingestion.marts import Audit, Marts
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
             for suite, table in frames
         ],
     )
+    _raise_if_failed(settings, result)
     ingestion.approve(settings, manifest_uri)  # last: `publish` takes nothing that is not approved
     return result
 
@@ -86,12 +89,20 @@ def check_batch(settings: Settings, manifest_uri: str) -> CheckResult:
 def check_marts(settings: Settings) -> CheckResult:
     """Check the tables that dbt built, where they lie, through Athena. Safe to run again.
 
+    What was looked at is noted with what was found: nothing else can be published.
+
     Raises:
-        CheckFailed: if a blocking expectation failed; the site must not show these numbers.
+        CheckFailed: if a blocking expectation failed; readers keep the numbers they have.
     """
     from expectations import marts
 
-    return _conclude(settings, "marts", marts.validate(settings))
+    built = Marts(settings)
+    digest = built.digest()  # before: what changes meanwhile was not looked at
+    result = _conclude(settings, "marts", marts.validate(settings))
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    built.note(Audit(at, digest, result.failed_blocking, result.failed_warning))
+    _raise_if_failed(settings, result)
+    return result
 
 
 def _conclude(settings: Settings, name: str, validations: Sequence["Validation"]) -> CheckResult:
@@ -109,7 +120,7 @@ def _conclude(settings: Settings, name: str, validations: Sequence["Validation"]
         )
         for failure in validation.failed_warning:
             logger.warning("expectation failed suite=%s %s", validation.suite, failure)
-    result = CheckResult(
+    return CheckResult(
         suite=name,
         evaluated=sum(validation.evaluated for validation in validations),
         failed_blocking=[
@@ -123,10 +134,12 @@ def _conclude(settings: Settings, name: str, validations: Sequence["Validation"]
             for failure in validation.failed_warning
         ],
     )
+
+
+def _raise_if_failed(settings: Settings, result: CheckResult) -> None:
     if result.failed_blocking:
         _show(settings)
         raise CheckFailed(result)
-    return result
 
 
 def _show(settings: Settings) -> None:

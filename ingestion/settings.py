@@ -71,7 +71,7 @@ class Settings:
     """Glue database of the tables that ingestion declares."""
 
     warehouse_schema: str = "daylight"
-    """Glue database that dbt writes."""
+    """Glue database that readers query. dbt writes beside it: ``marts.py``."""
 
     athena_workgroup: str = "primary"
     """Athena work group of every query we start."""

@@ -33,7 +33,7 @@ class Warehouse:
     def dbt(self, *arguments: str) -> Counter[str]:
         """Run dbt, which must succeed; return how many nodes ended in which status."""
         folders = ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project"]
-        result = dbtRunner().invoke([*arguments, "--target", "prod", "--quiet", *folders])
+        result = dbtRunner().invoke([*arguments, "--target", "dev", "--quiet", *folders])
         messages = [
             f"{node.node.unique_id}: {node.message}"
             for node in getattr(result.result, "results", [])
@@ -166,6 +166,7 @@ def use_lake(
         "AWS_EC2_METADATA_DISABLED": "true",
         "LAKE_BUCKET": name,
         "RAW_DATABASE": f"{name}_raw",
+        "DBT_SCHEMA": name,
         "WAREHOUSE_SCHEMA": name,
         "METRIC_TIME_ZONE": metric_zone,
         "SOURCE_TIME_ZONE": source_zone,

@@ -329,8 +329,9 @@ class ExpressionCompiler(LiteralCompiler):
         return Value(sql, kinds[0])
 
     def _scalar(self, node: tree.ScalarQuery, scope: Scope) -> Value:
+        before = self.names
         inner = self._single(node.query, scope, node.at)
-        return Value(f"({inner.sql})", inner.type)
+        return Value(self.folded(inner, before) or f"({inner.sql})", inner.type)
 
     def _exists(self, node: tree.Exists, scope: Scope) -> Value:
         sql, _ = self.subquery(node.query, scope)

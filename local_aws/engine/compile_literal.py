@@ -8,6 +8,7 @@ from datetime import date
 from local_aws.engine import arithmetic, tree
 from local_aws.engine.call import CallCompiler
 from local_aws.engine.casts import explicit
+from local_aws.engine.constants import constant_sql
 from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.native_json import canonical
 from local_aws.engine.scope import Scope, Value
@@ -37,6 +38,24 @@ _MILLISECONDS = {
 
 class LiteralCompiler(CallCompiler):
     """Compiles literals."""
+
+    def folded(self, query: Value, before: int) -> str | None:
+        """A scalar query over no table as its one value, as Trino's planner folds it: a condition
+        on it may then say that a table need not be read. None if it is not plainly one.
+
+        ``before`` is the last number given to a relation outside of the query.
+        """
+        is_plain = query.type.name in ("varchar", "bigint", "integer", "boolean")
+        named = {int(n) for n in re.findall(r"\b[rvw](\d+)_?\b", query.sql)}
+        if not is_plain or re.search("[\x00\x01]|random|uuid", query.sql):
+            return None
+        if any(number <= before for number in named):
+            return None  # correlated
+        try:
+            rows = self.evaluate(query.sql)
+        except QueryError:
+            return None  # an error only if it comes to that
+        return constant_sql(rows[0][0], query.type) if len(rows) == 1 else None
 
     def literal(self, node: tree.Literal, scope: Scope) -> Value:
         """A number, text, NULL, TRUE."""

@@ -24,8 +24,8 @@ from local_aws.engine.compile_relation import Compiled, conjuncts
 from local_aws.engine.compiler import TableUse
 from local_aws.engine.errors import QueryError, mismatch
 from local_aws.engine.hive_tables import insertable
+from local_aws.engine.iceberg_commit import replace
 from local_aws.engine.iceberg_source import IcebergSource
-from local_aws.engine.iceberg_tables import replace
 from local_aws.engine.iceberg_write import placed_files, write_files
 from local_aws.engine.pushdown import UNPLANNED
 from local_aws.engine.scope import Field, Scope, Value

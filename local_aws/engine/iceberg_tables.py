@@ -24,6 +24,7 @@ from local_aws.engine.errors import QueryError, refuse
 from local_aws.engine.formats import check_known, codec
 from local_aws.engine.hive_tables import HiveTables
 from local_aws.engine.iceberg_bounds import FileBounds
+from local_aws.engine.iceberg_commit import replace
 from local_aws.engine.iceberg_source import IcebergSource
 from local_aws.engine.iceberg_types import schema_of, to_iceberg, to_trino
 from local_aws.engine.iceberg_write import partition_spec, placed_files, write_files
@@ -264,7 +265,7 @@ class IcebergTables:
                 file.path.unlink(missing_ok=True)
             return
         with placed_files(self.store, source.metadata, new, self.now) as placed:
-            replace(self.store, self.catalog, glue, files, placed)
+            replace(self.store, self.catalog, glue, files, placed, holds_same_rows=True)
 
     def _of_partitions(
         self, source: IcebergSource, files: list[Any], where: tree.Expr, compiler: QueryCompiler
@@ -332,19 +333,6 @@ class IcebergTables:
         expiry.commit()
         for uri in before - reachable(table.metadata):
             self.store.delete(*Store.parse_uri(uri))
-
-
-def replace(store: Store, catalog: Catalog, glue: Json, old: list[Any], new: list[Any]) -> None:
-    """Commit new files in the place of old ones; ICEBERG_COMMIT_ERROR if the table moved on."""
-    table = load(store, catalog, glue, strict=True)
-    try:
-        with table.transaction() as change, change.update_snapshot().overwrite() as update:
-            for file in old:
-                update.delete_data_file(file)
-            for file in new:
-                update.append_data_file(file)
-    except (CommitFailedException, ValidationException):
-        raise conflict(glue["DatabaseName"], glue["Name"]) from None
 
 
 def delete_files(store: Store, glue: Json) -> None:

@@ -173,12 +173,13 @@ def decode_view(table: Json) -> View:
 
 
 class Resolver:
-    """Finds what names mean, from one database on."""
+    """Finds what names mean, from one database on; one statement sees one state of each table."""
 
     def __init__(self, store: Store, catalog: Catalog, database: str) -> None:
         self.store = store
         self.catalog = catalog
         self.database = database
+        self._seen: dict[tuple[str, str], Json] = {}
 
     def qualify(self, parts: list[str], at: int | None) -> tuple[str, str]:
         """Database and table; the catalogue's own name may stand in front."""
@@ -227,8 +228,9 @@ class Resolver:
 
     def table(self, database: str, name: str, at: int | None) -> Json:
         """The Glue table, or the error that Athena gives."""
-        table = self.catalog.get_table(database, name)
+        table = self._seen.get((database, name)) or self.catalog.get_table(database, name)
         if table is not None:
+            self._seen[database, name] = table
             return table
         if self.catalog.get_database(database) is None:
             raise QueryError("SCHEMA_NOT_FOUND", f"Schema '{database}' does not exist", at)

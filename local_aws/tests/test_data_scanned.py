@@ -83,3 +83,29 @@ def test_the_chunks_that_a_query_needs_are_counted(lake: Athena, s3, sql: str, n
 
     assert counted == pytest.approx(expected, rel=0.1)
     assert (counted > 0) == bool(needed)
+
+
+def test_of_two_tables_that_a_view_chooses_between_by_another_view_one_is_read(lake: Athena, s3):
+    """As Trino 435 plans it: what nobody chose is not even looked at, and pruning goes on below."""
+    lake.run(
+        "create table other with (table_type='iceberg', is_external=false, "
+        "location='s3://scanned/other/', partitioning=array['dt']) as select * from ice"
+    )
+    lake.run("create view chosen as select 'b' as side, 7 as more")
+    lake.run(
+        "create view either as "
+        "select id, name, dt from other where (select side from chosen) = 'a' union all "
+        "select id, name, dt from ice where (select side from chosen) = 'b'"
+    )
+
+    day = lake.run("select name from either where dt = date '2024-01-02' and id > 3")
+    whole = lake.run("select x.id from either x inner join either y on x.id = y.id")
+    lake.run("create or replace view chosen as select 'c' as side, 7 as more")
+    neither = lake.run("select * from either")
+
+    def scanned(execution: dict) -> int:
+        return execution["Statistics"]["DataScannedInBytes"]
+
+    assert scanned(day) == pytest.approx(chunks(s3, ICE_DAY, "id", "name"), rel=0.1)
+    assert scanned(whole) == pytest.approx(2 * chunks(s3, ICE, "id"), rel=0.1)
+    assert scanned(neither) == 0

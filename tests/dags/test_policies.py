@@ -172,7 +172,8 @@ def test_the_mart_checks_wait_for_every_model_and_the_site_for_the_checks(dags):
     before_the_checks = dag.get_task("check_marts").get_flat_relative_ids(upstream=True)
 
     assert everything <= before_the_checks
-    assert dag.get_task("build_site").upstream_task_ids == {"check_marts"}
+    assert dag.get_task("publish").upstream_task_ids == {"check_marts"}
+    assert dag.get_task("build_site").upstream_task_ids == {"publish"}
 
 
 def test_an_error_that_no_retry_can_cure_fails_the_task_at_once(dags):

@@ -129,8 +129,28 @@ def test_a_model_runs_behind_skipped_ones_and_never_behind_a_red_one(dags):
 
     rules = {task.task_id: task.trigger_rule for task in tasks}
 
-    # build_site has one task before it, which is skipped only if everything is.
-    assert {name for name, rule in rules.items() if rule != "none_failed"} == {"build_site"}
+    # Each of these has one task before it, which is skipped only if everything is.
+    assert {name for name, rule in rules.items() if rule == "all_success"} == {
+        "warn",
+        "publish",
+        "build_site",
+    }
+    others = {
+        name: rule for name, rule in rules.items() if rule not in ("all_success", "none_failed")
+    }
+    assert others == {"collect_query_costs": "all_done", "show_refusal": "one_failed"}
+
+
+def test_what_decides_a_run_is_published_and_a_warning_does_not(dags):
+    tasks = dags["transform_warehouse"].task_dict
+
+    leaves = {name for name, task in tasks.items() if not task.downstream_task_ids}
+
+    # Airflow calls a run failed if one of its leaves is; behind something red build_site is.
+    assert leaves == {"build_site", "show_refusal", "collect_query_costs"}
+    assert tasks["warn"].upstream_task_ids == {"check_marts"}
+    assert tasks["warn"].downstream_task_ids == {"collect_query_costs"}
+    assert tasks["publish"].upstream_task_ids == {"check_marts"}
 
 
 def test_every_writer_of_the_warehouse_takes_a_slot_and_maintenance_all(dags):
@@ -139,9 +159,13 @@ def test_every_writer_of_the_warehouse_takes_a_slot_and_maintenance_all(dags):
     writers = {task.pool: task.pool_slots for task in models if "warehouse." in task.task_id}
 
     assert writers == {"warehouse": 1}
-    maintaining = dags["maintain_warehouse"].get_task("run").partial_kwargs
-    assert maintaining["pool"] == "warehouse"
-    assert maintaining["pool_slots"] == pools["warehouse"]["slots"]
+    for task_id in ("optimize", "vacuum"):
+        maintaining = dags["maintain_warehouse"].get_task(task_id).partial_kwargs
+        assert maintaining["pool"] == "warehouse"
+        assert maintaining["pool_slots"] == pools["warehouse"]["slots"]
+    for dag_id in ("transform_warehouse", "maintain_warehouse"):
+        publish = dags[dag_id].get_task("publish")
+        assert (publish.pool, publish.pool_slots) == ("warehouse", pools["warehouse"]["slots"])
 
 
 def test_every_dag_has_a_deadline(dags):

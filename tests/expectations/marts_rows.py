@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ingestion import Settings
 from ingestion.lake import Lake
+from ingestion.sides import Names
 
 Rows = list[dict[str, object]]
 FIRST_DAY = date(2026, 10, 1)
@@ -147,10 +148,11 @@ def clean() -> dict[str, Rows]:
 
 
 def place(settings: Settings, tables: Mapping[str, Rows]) -> None:
-    """Write the rows as external tables of the warehouse, replacing what is there."""
+    """Write the rows as external tables of the build, replacing what is there."""
     lake = Lake(settings)
     lake.ensure_bucket()
-    lake.ensure_tables(settings.warehouse_schema, [])
+    schema_name = Names(settings.warehouse_schema).build
+    lake.ensure_tables(schema_name, [])
     glue = boto3.client("glue", endpoint_url=settings.aws_endpoint_url)
     for name, rows in tables.items():
         schema = SCHEMAS[name]
@@ -173,6 +175,6 @@ def place(settings: Settings, tables: Mapping[str, Rows]) -> None:
             },
         }
         try:
-            glue.create_table(DatabaseName=settings.warehouse_schema, TableInput=table)
+            glue.create_table(DatabaseName=schema_name, TableInput=table)
         except glue.exceptions.AlreadyExistsException:
-            glue.update_table(DatabaseName=settings.warehouse_schema, TableInput=table)
+            glue.update_table(DatabaseName=schema_name, TableInput=table)

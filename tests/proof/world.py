@@ -60,7 +60,7 @@ class Warehouse:
         job = {
             "arguments": [
                 *arguments,
-                *("--target", "prod", "--project-dir", project, "--profiles-dir", project),
+                *("--target", "dev", "--project-dir", project, "--profiles-dir", project),
                 *("--log-level", "warn", "--no-use-colors"),
             ],
             "variables": self.variables(),
@@ -94,7 +94,7 @@ class Warehouse:
             "AWS_ENDPOINT_URL": self.world.endpoint,
             "LAKE_BUCKET": self.bucket,
             "RAW_DATABASE": self.raw_database,
-            "WAREHOUSE_SCHEMA": self.schema,
+            "DBT_SCHEMA": self.schema,
             "METRIC_TIME_ZONE": self.metric_zone,
             "SOURCE_TIME_ZONE": self.source_zone,
             "DBT_TARGET_PATH": str(self.target),

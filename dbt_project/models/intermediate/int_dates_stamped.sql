@@ -1,5 +1,5 @@
 {# A table, not a view: some twenty models compare their own stamps with it in every run. #}
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 with
 

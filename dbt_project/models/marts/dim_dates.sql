@@ -1,5 +1,5 @@
 {# A table, not a view: every metrics model compares its own rows with it in every run. #}
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 with
 

@@ -1,4 +1,4 @@
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 with
 

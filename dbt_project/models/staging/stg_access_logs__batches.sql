@@ -1,6 +1,6 @@
 {# A table, not a view: the other models of a run all read this one snapshot, so a batch that is
    published in the middle of the run is seen by all of them or by none. #}
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 with
 

@@ -1,4 +1,4 @@
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 {# A value is compared with its own weekday; eight of them, so that an old trend stays out. #}
 {% set weeks_in_training = 8 %}

@@ -1,4 +1,4 @@
-{{ config(materialized='table', ha=true) }}
+{{ config(materialized='table') }}
 
 {# A week is long enough for whoever looks at new routes on Mondays. #}
 {% set new_for_days = 7 %}
