@@ -70,7 +70,7 @@ class ControlRoom:
         for name in PARTS:
             self.start_part(name)
         self.wait_until_healthy()
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while not (errors := self.api.import_errors()) and not self.dag_ids():
             assert time.monotonic() < deadline, "no DAG was found"
             time.sleep(1)
@@ -94,7 +94,7 @@ class ControlRoom:
     def wait_until_healthy(self) -> None:
         """Wait for the database, the scheduler and the DAG processor."""
         server = self.parts["airflow-api-server"]
-        self.processes.wait_until(server, self.api.is_healthy, 180, every=0.5)
+        self.processes.wait_until(server, self.api.is_healthy, 600, every=0.5)
 
     def dag_ids(self) -> list[str]:
         """Return the DAGs that this Airflow has parsed from our folder."""
