@@ -83,7 +83,7 @@ def outage(laptop: Laptop, dags: Path, scale: float) -> list[str]:
 
 
 def _red_for_a_while(room: ControlRoom) -> list[str]:
-    """Fail twice because the source is away (curable: tried again), once for a wrong setting."""
+    """Fail twice because the source is away: what a retry may cure is tried four times."""
     problems = []
     for _ in range(2):
         run_id = room.start(INGEST)

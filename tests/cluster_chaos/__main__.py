@@ -19,7 +19,7 @@ from cluster.run import RunningCluster
 from laptop.environment import Laptop
 from laptop.stand_ins import Options
 from tests.cluster_chaos.rounds import Rounds
-from tests.cluster_chaos.site import DAYS, UNTIL, USERS, ImpatientCluster
+from tests.cluster_chaos.site import DAYS, UNTIL, USERS, ImpatientCluster, copy_dags
 from tests.servers import free_ports
 
 
@@ -29,6 +29,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--database", choices=("postgresql", "mysql"), default="postgresql")
     parser.add_argument("--seed", type=int, default=7, help="of what is killed, and when")
+    parser.add_argument(
+        "--small", action="store_true", help="a third of the models, for machines that are busy"
+    )
     parser.add_argument("--home", type=Path, help="a folder to keep; otherwise a temporary one")
     words = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
@@ -37,9 +40,10 @@ def main() -> int:
         Path(temporary).chmod(0o755)
         ports = free_ports(6)
         laptop = Laptop((words.home or Path(temporary) / "home").resolve(), *ports[:3])
-        cluster = ImpatientCluster(laptop, words.database, *ports[3:])
+        dags = copy_dags(Path(temporary))
+        cluster = ImpatientCluster(laptop, words.database, *ports[3:], dags)
         with RunningCluster(cluster, Options(True, DAYS, 7, USERS, UNTIL)) as running:
-            rounds = Rounds(running, words.kills, random.Random(words.seed))
+            rounds = Rounds(running, words.kills, random.Random(words.seed), words.small)
             # Parts live as long as the thread that started them: this one tends them.
             work = threading.Thread(target=rounds.run, daemon=True)
             work.start()
