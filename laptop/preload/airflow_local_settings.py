@@ -20,7 +20,7 @@ __all__: list[str] = []  # else Airflow would take every name here for a setting
 
 # As in safety/at_start: Airflow imports one module of this name.
 open_mode.refuse()
-mysql.stand_in_for_c_driver()
+mysql.mend()
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 HEAVY = (

@@ -5,4 +5,4 @@ from safety import mysql, open_mode
 __all__: list[str] = []  # else Airflow would take every name here for a setting
 
 open_mode.refuse()
-mysql.stand_in_for_c_driver()
+mysql.mend()
