@@ -20,6 +20,7 @@ from dashboard.athena import Reply
 from dashboard.charts import wilson
 from dashboard.cookbook import Answer, Question
 from dashboard.page import STYLE, badge, day, percent, seconds, size
+from dashboard.publication import Publication
 from dashboard.summary import last_complete_day, summarise
 from dashboard.warehouse import Numbers
 from tests.dashboard.numbers import FIRST_DAY, anomaly, health, numbers, restatement
@@ -46,7 +47,12 @@ HOSTILE_RUN = {
 }
 
 
-def index(airflow_url: str | None = None, days: int = 7, standing: dict | None = None) -> str:
+def index(
+    airflow_url: str | None = None,
+    days: int = 7,
+    standing: dict | None = None,
+    publication: Publication | None = None,
+) -> str:
     found = numbers(days)
     validations = {
         "raw_access_logs": {
@@ -64,7 +70,14 @@ def index(airflow_url: str | None = None, days: int = 7, standing: dict | None =
     summary = summarise(found, [], {}, BUILT_AT)
     complete = last_complete_day(found.daily)
     return index_page.render(
-        summary, validations, BUILT_AT, SEOUL, airflow_url, complete, standing or {}
+        summary,
+        validations,
+        BUILT_AT,
+        SEOUL,
+        airflow_url,
+        complete,
+        standing or {},
+        publication,
     )
 
 
@@ -333,6 +346,19 @@ def test_index_says_what_was_wrong_when_it_was_built_and_nothing_if_nothing_was(
     assert "<strong>verify_warehouse</strong> fails since 2026-11-20 15:00 UTC: test" in page
     assert "Teams was not told “&lt;b&gt; failed” of 2026-11-20 15:00 UTC: HTTP 404; nobody" in page
     assert "Wrong when this was built" not in index()
+
+
+def test_index_says_of_which_moment_the_numbers_are_and_that_a_newer_build_was_refused():
+    at, refused_at = "2026-11-20T14:00:00Z", "2026-11-20T15:00:00Z"
+
+    green = index(publication=Publication(at))
+    red = index(publication=Publication(at, refused_at, ["dau: <b> is a finite number"]))
+
+    assert "Numbers as published at 2026-11-20 14:00 UTC." in green
+    assert "refused" not in green
+    assert "At 2026-11-20 15:00 UTC, by what is named here." in red
+    assert "as they were published at 2026-11-20 14:00 UTC" in " ".join(red.split())
+    assert "<li>dau: &lt;b&gt; is a finite number</li>" in red
 
 
 def test_index_without_airflow_or_complete_day_has_no_dead_link_and_no_false_zero():
