@@ -66,10 +66,11 @@ chaos: setup ## race and kill local_aws; kill, race, poison and rotate the inges
 proof: setup ## build the warehouse in every way and hold each number to plain Python
 	.venv/bin/python -m tests.proof
 
-control: setup ## measure the ways to run dbt in Airflow, break them, be away for days, backfill
+control: setup ## measure dbt in Airflow, break it, be away for days, backfill, deploy in mid-run
 	.venv/bin/python -m tests.airflow_modes
 	.venv/bin/python -m tests.airflow_modes.drills
 	.venv/bin/python -m tests.catching_up
+	.venv/bin/python -m tests.deploy
 
 cluster-chaos: setup ## kill parts of the cluster in the middle of runs, and count what is lost
 	.venv/bin/python -m tests.cluster_chaos
@@ -94,6 +95,12 @@ setup: .venv/synced local_aws/.venv/synced ingestion/libkernel.so ## install bot
 ingestion/libkernel.so: ingestion/kernel.c
 	$(CC) -O3 -fPIC -shared -o $@ $< -lm
 
+image: ## build the cluster's image, with the dbt manifest in it (IMAGE=name:tag)
+	docker build --target airflow -t $(or $(IMAGE),daylight-airflow) .
+
+push:
+	docker push $(IMAGE)
+
 env: setup ## write .env for docker compose, with fresh secrets
 	@.venv/bin/python -m laptop.cluster_env
 
@@ -116,4 +123,4 @@ preflight:
 	$(PYTHON) -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 		--target .tools uv
 
-.PHONY: help run cluster test test-runs test-numbers lint bench chaos proof control cluster-chaos conformance judge lock clean setup env preflight
+.PHONY: help run cluster test test-runs test-numbers lint bench chaos proof control cluster-chaos conformance judge lock clean setup image push env preflight
