@@ -42,7 +42,13 @@ def main() -> int:
     home = Path(env.get("DAYLIGHT_HOME", REPOSITORY / ".daylight" / f"cluster-{words.database}"))
     laptop = Laptop(home.resolve(), words.aws_port, words.simulator_port, words.airflow_port)
     cluster = Cluster(
-        laptop, words.database, words.database_port, words.redis_port, words.flower_port
+        laptop,
+        words.database,
+        words.database_port,
+        words.redis_port,
+        words.flower_port,
+        env.get("DAGS_REPOSITORY", ""),
+        env.get("DAGS_REF", "main"),
     )
     options = Options(words.once, words.days, words.seed, words.users, words.until)
     signal.signal(signal.SIGTERM, _stop)

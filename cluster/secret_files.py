@@ -34,6 +34,8 @@ def ensure(cluster: Cluster) -> dict[str, str]:
         write_private(variables, "{}\n")
     connections = folder / "connections.json"
     theirs = json.loads(connections.read_text()) if connections.exists() else {}
+    # Without it each task of a Git bundle logs a traceback; for a private repository it is theirs.
+    given = {"git_default": {"conn_type": "git"}}
     ours = {METADATA: {"conn_type": "generic", "password": urls["database.url"]}}
-    write_private(connections, json.dumps(theirs | ours, indent=2) + "\n")
+    write_private(connections, json.dumps(given | theirs | ours, indent=2) + "\n")
     return passwords

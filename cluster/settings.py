@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import deploy
 from laptop.environment import REPOSITORY, Laptop, inherited
 
 LOGS = "s3://daylight-lake/airflow-logs"
@@ -50,6 +51,10 @@ class Cluster:
     database_port: int
     redis_port: int
     flower_port: int
+    dags_repository: str = ""
+    """Where the DAGs come from, each run with its commit; empty: from this folder."""
+
+    dags_ref: str = "main"
 
     @property
     def home(self) -> Path:
@@ -100,9 +105,20 @@ class Cluster:
                     "airflow.secrets.local_filesystem.LocalFilesystemBackend"
                 ),
                 "AIRFLOW__SECRETS__BACKEND_KWARGS": self._secrets_files(),
+                **self._bundles(),
                 "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{at_start}",
             }
         )
+
+    def _bundles(self) -> dict[str, str]:
+        if not self.dags_repository:
+            return {}
+        bundles = deploy.bundles(self.dags_repository, self.dags_ref)
+        storage = self.home / "airflow" / "bundles"
+        return {
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(storage),
+        }
 
     def _secrets_files(self) -> str:
         folder = self.laptop.secrets

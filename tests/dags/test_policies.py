@@ -6,6 +6,7 @@ import re
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from cluster.settings import QUEUES_OF_WORKERS
 from ingestion.errors import IngestionError
 
 DAG_IDS = {
@@ -37,6 +38,25 @@ def own_tasks(dag) -> set[str]:
 
 def test_these_are_the_dags_and_no_others(dags):
     assert set(dags) == DAG_IDS
+
+
+def test_every_task_waits_in_a_queue_that_workers_serve(dags):
+    served = {queue for queues in QUEUES_OF_WORKERS.values() for queue in queues}
+    lost = {
+        f"{dag.dag_id}.{task.task_id}: {task.queue}"
+        for dag in dags.values()
+        for task in dag.tasks
+        if task.queue not in served
+    }
+
+    assert not lost, f"No worker of cluster/settings.py would ever take {lost}"
+
+
+def test_a_build_keeps_no_poll_waiting(dags):
+    queues = {dag.dag_id: {task.queue for task in dag.tasks} for dag in dags.values()}
+
+    assert queues["ingest_access_logs"] == {"ingest"}
+    assert queues["transform_warehouse"] == {"transform"}
 
 
 def test_every_runbook_says_what_to_do_when_a_task_fails(dags):
