@@ -19,6 +19,7 @@ from ingestion.errors import IngestionError
 from ingestion.expiring import expire
 from ingestion.lake import Lake
 from ingestion.landing import land_api, land_dumps
+from ingestion.marts import Marts
 from ingestion.publishing import publish, staged_manifests
 from ingestion.quarantine import refused
 from ingestion.query_costs import collect
@@ -85,6 +86,10 @@ def _reconcile(settings: Settings, options: argparse.Namespace) -> dict[str, Any
 
 def _costs(settings: Settings, _: argparse.Namespace) -> dict[str, Any]:
     return {"queries": collect(settings)}
+
+
+def _adopt(settings: Settings, _: argparse.Namespace) -> dict[str, Any]:
+    return {"tables": Marts(settings).adopt()}
 
 
 def _spelled(result: Any) -> list[str]:
@@ -165,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     command("expire", lambda settings, _: expire(settings), "remove what nobody needs any more")
     command("keys", lambda settings, _: keys(settings), "the key ring, and what each key opened")
     command("costs", _costs, "land what Athena's history says that queries cost")
+    command("adopt", _adopt, "let dbt go on with tables that an earlier release built (once)")
     return parser
 
 

@@ -132,6 +132,21 @@ class Marts:
             definition is not None and self._snapshot(definition) == built for definition in shown
         )
 
+    def adopt(self) -> int:
+        """Let dbt go on with the tables that an earlier release built where readers look.
+
+        For the first run after that upgrade; copies definitions, no row. Returns how many. Without
+        it, everything is built anew, and the history of restatements begins again.
+        """
+        found = self._catalogue()
+        if found.live or found.build:
+            raise ContractError(f"{self.names.build} holds tables: dbt goes on with those.")
+        self._ensure_schemas()
+        calls = sides.adopted(self.names, found)
+        for call in calls:
+            self._make(call)
+        return len(calls)
+
     def published_at(self) -> str | None:
         """Return when readers got what they see, UTC in ISO 8601; none before the first time."""
         switch = self._tables(self.names.readers).get(sides.SWITCH)
@@ -228,7 +243,7 @@ class Marts:
                 return {}  # no such schema yet
 
     def _ensure_schemas(self) -> None:
-        for schema in (self.names.readers, *map(self.names.side, sides.SIDES)):
+        for schema in self.names.all:
             with (
                 _translated(f"create schema {schema}"),
                 contextlib.suppress(self._glue.exceptions.AlreadyExistsException),

@@ -60,6 +60,11 @@ class Names:
         """The schema of a side."""
         return f"{self.readers}_{side}"
 
+    @property
+    def all(self) -> list[str]:
+        """Every one of them."""
+        return [self.readers, self.build, *map(self.side, SIDES)]
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -158,6 +163,18 @@ def plan(
     touched = {call.name for call in sheltered}
     views = _views(names, found, {idle: wanted, live: found.sides[live]}, built, touched)
     return Plan(idle, [*sheltered, *moved, *gone, *views], switch, leaving)
+
+
+def adopted(names: Names, found: Catalogue) -> list[Call]:
+    """Return the calls that make the Iceberg tables of an earlier release the build's.
+
+    The others are built anew in each run.
+    """
+    return [
+        Call("create", names.build, name, _definition(table))
+        for name, table in found.readers.items()
+        if (table.get("Parameters") or {}).get("table_type", "").lower() == "iceberg"
+    ]
 
 
 def readers_view(names: Names, table: str, sides: Mapping[str, Mapping[str, str]]) -> Definition:

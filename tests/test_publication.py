@@ -273,3 +273,25 @@ def test_merging_files_is_shown_and_forgetting_waits_for_an_unpublished_build(
 
     assert warehouse.ask("select count(*) from facts_final") == [(21,)]
     assert warehouse.marts.holds_published_rows()
+
+
+def test_dbt_goes_on_with_the_tables_of_an_earlier_release(warehouse: Warehouse):
+    names, root = warehouse.names, f"{warehouse.settings.lake_uri}/warehouse/old"
+    warehouse.glue.create_database(DatabaseInput={"Name": names.readers})
+    warehouse.ask(
+        "create table facts with (table_type = 'iceberg', is_external = false, "
+        f"location = '{root}/facts/') as select 7 as n, 1 as i"
+    )
+    warehouse.ask(f"create table rebuilt with (external_location = '{root}/r/') as select 1 as i")
+
+    assert warehouse.marts.adopt() == 1
+    warehouse.ask(f"insert into {names.build}.facts values (8, 2)")
+    assert warehouse.ask("select n from facts") == [(7,)], (
+        "readers have their own until it is shown"
+    )
+    warehouse.audit()
+    warehouse.publish()
+
+    assert sorted(warehouse.ask("select n from facts")) == [(7,), (8,)]
+    with pytest.raises(ContractError, match="holds tables"):
+        warehouse.marts.adopt()
