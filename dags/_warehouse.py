@@ -1,11 +1,19 @@
 """The dbt project as tasks: one per model, however dbt is run behind them."""
 
+import contextlib
+import inspect
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from airflow.configuration import conf
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions._internal.contextmanager import DagContext
+from airflow.sdk.definitions.param import ParamsDict
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.operators.base import AbstractDbtBase
+from cosmos.operators.local import AbstractDbtLocalBase
 
 from _choosing import build_only_if_chosen
 from _dbt_results import store_run_results
@@ -16,6 +24,10 @@ EXECUTION = conf.get("daylight", "dbt_execution", fallback="local")
 
 Set by AIRFLOW__DAYLIGHT__DBT_EXECUTION. DECISIONS.md says why it is `local`.
 """
+
+for function in (BaseOperator.__init__, AbstractDbtBase.__init__, AbstractDbtLocalBase.__init__):
+    # Cosmos works it out anew for every task: a sixth of what reading a DAG file takes.
+    function.__signature__ = inspect.signature(function)
 
 POOL, POOL_SLOTS = "warehouse", 4
 """A model takes one slot, maintenance all of them: one writer per table. Made from pools.json."""
@@ -31,9 +43,45 @@ NOT_TASKS = ["tag:nightly", "resource_type:analysis", "resource_type:exposure"]
 """What `transform_warehouse` leaves out; the nightly tests read all of raw: verify_warehouse."""
 
 
-def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
-    """Return the project's models and tests as a group of tasks."""
+WATCHING: dict[str, Any] = {
+    # A sensor that sleeps in the triggerer is taken for lost if its answer comes too early
+    # (apache/airflow#72716), and is green if its model never ran but the producer did well.
+    "deferrable": False,
+    "poke_interval": 1,
+    "mode": "poke",
+}
+"""How a task that watches does it; DECISIONS.md #8."""
+
+
+@contextlib.contextmanager
+def _params_aside() -> Iterator[None]:
+    """Keep Airflow from copying the DAG's parameters into each task, four times over.
+
+    A run's parameters come from its DAG in any case; a task's own would only be laid over them.
+    """
+    dag = DagContext.get_current_dag()
+    assert dag is not None, "the models are tasks of a DAG"
+    params, dag.params = dag.params, ParamsDict()
+    try:
+        yield
+    finally:
+        dag.params = params
+
+
+@_params_aside()
+def warehouse(
+    execution: str = EXECUTION,
+    invocation: InvocationMode = InvocationMode.DBT_RUNNER,
+    tests: TestBehavior | None = None,
+    **operator_args: Any,
+) -> DbtTaskGroup:
+    """Return the project's models and tests as a group of tasks.
+
+    tests/airflow_modes measures it with other ``invocation`` and ``tests`` than we use.
+    """
     is_watched = execution == "watcher"
+    # What watches is told a model's tests apart from the model.
+    usual = TestBehavior.AFTER_EACH if is_watched else TestBehavior.BUILD
     return DbtTaskGroup(
         group_id="warehouse",
         project_config=ProjectConfig(
@@ -50,8 +98,7 @@ def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
         profile_config=PROFILE,
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
-            # What watches is told a model's tests apart from the model.
-            test_behavior=TestBehavior.AFTER_EACH if is_watched else TestBehavior.BUILD,
+            test_behavior=tests or usual,
             exclude=NOT_TASKS,
             emit_datasets=False,  # nobody waits for a single model; an event costs each task 3 s
             # A test that needs two models would otherwise run before the second one is built.
@@ -59,7 +106,7 @@ def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
         ),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER if is_watched else ExecutionMode.LOCAL,
-            invocation_mode=InvocationMode.DBT_RUNNER,
+            invocation_mode=invocation,
         ),
         operator_args={
             "callback": store_run_results,
@@ -72,5 +119,6 @@ def warehouse(execution: str = EXECUTION, **operator_args: Any) -> DbtTaskGroup:
             "retries": 0,
             "execution_timeout": timedelta(minutes=30),
         }
+        | (WATCHING if is_watched else {})
         | operator_args,
     )

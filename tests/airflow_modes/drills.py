@@ -6,43 +6,35 @@ it ran, and the run is mended with the one click that the runbook names: clear w
 """
 
 import argparse
-import contextlib
-import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import urllib3
-
+from laptop.airflow_api import AirflowError
 from laptop.environment import REPOSITORY, Laptop
+from tests.airflow_modes import canaries, kills
 from tests.airflow_modes.__main__ import build_once
 from tests.airflow_modes.control_room import ControlRoom
+from tests.airflow_modes.site import MODELS, OTHER, Site
 from tests.servers import free_ports
 
 DAG = "transform_warehouse"
 KEPT = {"backfill_access_logs", "maintain_warehouse"}
-MODELS = ("int_finality", "dim_dates", "metrics_missing_ids", "metrics_query_cost_daily")
-"""One, another that needs it, and two that need neither."""
-
-OTHER = "fct_arrivals_daily"
-"""One that is never chosen."""
-
-SMALL = f"""from airflow.sdk import DAG
+SMALL = """from airflow.sdk import DAG
 
 from _choosing import PARAMS, ChooseModels
 from _defaults import DEFAULT_ARGS, TELLING, deadline_of
 from _warehouse import warehouse
 
 defaults = dict(default_args=DEFAULT_ARGS, deadline=deadline_of(hours=2), **TELLING)
-with DAG("{DAG}", schedule=None, params=PARAMS, max_active_runs=1, **defaults):
-    ChooseModels(task_id="choose", is_watched=False, retries=0) >> warehouse()
+for dag_id, mode in (("transform_warehouse", "local"), ("watch_warehouse", "watcher")):
+    with DAG(dag_id, schedule=None, params=PARAMS, max_active_runs=1, **defaults):
+        ChooseModels(task_id="choose", is_watched=mode == "watcher", retries=0) >> warehouse(mode)
 """
-"""transform_warehouse without what comes behind its models."""
+"""transform_warehouse without what comes behind its models, and one that watches."""
 
 BROKEN = "select * from {{ ref('stg_access_logs__batches') }} where no_such_column = 1"
 
@@ -64,12 +56,25 @@ def main() -> int:
         # A task whose process is gone is noticed after this long, not after five minutes.
         soon = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20"}
         soon["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_DETECTION_INTERVAL"] = "5"
-        with ControlRoom(laptop, folder / "dags", **soon) as room:
+        with ControlRoom(laptop, folder / "dags", **soon, **canaries.PLANTED) as room:
             site = Site(room, laptop, folder / "dbt_project")
-            wrong = [problem for name in words.only for problem in site.drill(name)]
+            wrong = [problem for name in words.only for problem in drill(site, name)]
     drills, false = len(words.only), site.false_green
     sys.stdout.write(f"airflow_drills: drills={drills} false_green={false} wrong={len(wrong)}\n")
     return int(bool(wrong))
+
+
+def drill(site: Site, name: str) -> list[str]:
+    """Run a drill; return what was not as it should be."""
+    began = time.monotonic()
+    try:
+        problems = DRILLS[name](site)
+    except (AssertionError, AirflowError) as error:  # the others still have their turn
+        problems = [str(error)]
+    took = time.monotonic() - began
+    sys.stdout.write(f"{name}: {'; '.join(problems) or 'as it should be'} ({took:.0f} s)\n")
+    sys.stdout.flush()
+    return [f"{name}: {problem}" for problem in problems]
 
 
 def make_small(dags: Path) -> None:
@@ -82,84 +87,6 @@ def make_small(dags: Path) -> None:
     assert "exclude=NOT_TASKS" in source
     few = source.replace("exclude=NOT_TASKS", f"select={[*MODELS, OTHER]}")
     (dags / "_warehouse.py").write_text(few)
-
-
-class Site:
-    """The place of the drills: an Airflow, a lake, and a project that may be broken."""
-
-    def __init__(self, room: ControlRoom, laptop: Laptop, project: Path) -> None:
-        self.room = room
-        self.laptop = laptop
-        self.model = project / "models" / "intermediate" / "int_finality.sql"
-        self.false_green = 0
-
-    def drill(self, name: str) -> list[str]:
-        """Run a drill; return what was not as it should be."""
-        problems = DRILLS[name](self)
-        sys.stdout.write(f"{name}: {'; '.join(problems) or 'as it should be'}\n")
-        sys.stdout.flush()
-        return [f"{name}: {problem}" for problem in problems]
-
-    def start(self, **conf: Any) -> str:
-        """Start a run of the chosen models."""
-        self.began = time.time()
-        return self.room.start(DAG, {"models": " ".join(MODELS)} | conf)
-
-    def states(self, run_id: str) -> dict[str, str]:
-        """Return the state of each chosen model's task."""
-        states = self.room.states(DAG, run_id)
-        tasks = {model: states[task_of(model)] for model in MODELS}
-        assert states[task_of(OTHER)] != "success", "it was not chosen"
-        return tasks
-
-    def not_run(self, states: dict[str, str]) -> list[str]:
-        """Return the green tasks of which dbt did not write down a success in this run."""
-        green = [model for model, state in states.items() if state == "success"]
-        false = [model for model in green if self.written(model) < self.began]
-        self.false_green += len(false)
-        return [f"{model} is green, and dbt did not run it" for model in false]
-
-    def written(self, model: str) -> float:
-        """Return when dbt last built a model well, by its own results in the lake."""
-        key = f"daylight-lake/dbt_runs/latest/{task_of(model)}.json"
-        answer = urllib3.request("GET", f"{self.laptop.aws_url}/{key}")
-        results = answer.json() if answer.status == 200 else {"results": []}
-        if [result["status"] for result in results["results"] if model in result["unique_id"]][
-            :1
-        ] != ["success"]:
-            return 0.0
-        generated = results["metadata"]["generated_at"].replace("Z", "+00:00")
-        return datetime.fromisoformat(generated).timestamp()
-
-    def mended(self, run_id: str) -> list[str]:
-        """Clear what failed, with what waits for it; return what is not right then."""
-        before = self.times(run_id)
-        red = {name for name, (state, _) in before.items() if state != "success"}
-        click = {"dag_run_id": run_id, "only_failed": True, "include_downstream": True}
-        click |= {"dry_run": False, "reset_dag_runs": True}
-        self.room.api._call("POST", f"dags/{DAG}/clearTaskInstances", click)
-        state = self.room.ended(DAG, run_id)["state"]
-        after = self.times(run_id)
-        again = {name for name in before if before[name][1] != after[name][1]}
-        problems = [f"after clearing, the run is {state}"] if state != "success" else []
-        done_twice = again & {task_of(model) for model in MODELS} - red
-        problems += [f"{name} was green and ran again" for name in done_twice]
-        return problems + self.not_run(self.states(run_id))
-
-    def times(self, run_id: str) -> dict[str, tuple[str, str]]:
-        """Return the state and the start of each task."""
-        tasks = self.room.api._tasks(DAG, run_id)
-        return {task["task_id"]: (task["state"], task["start_date"]) for task in tasks}
-
-    def in_the_middle(self, run_id: str) -> None:
-        """Wait until the model that others need is running."""
-        while self.states(run_id)["int_finality"] != "running":
-            time.sleep(0.2)
-
-
-def task_of(model: str) -> str:
-    """Return the task that builds a model."""
-    return f"warehouse.{model}_model_build"
 
 
 def misspelt(site: Site) -> list[str]:
@@ -198,43 +125,6 @@ def failing_test(site: Site) -> list[str]:
         "with one as (\n" + site.model.read_text() + "\n)\nselect * from one\n"
         "union all\nselect * from one\n",
     )
-
-
-def killed_task(site: Site) -> list[str]:
-    """Kill the process of a task in the middle of its model."""
-    run_id = site.start()
-    site.in_the_middle(run_id)
-    scheduler = site.room.parts["airflow-scheduler"].process.pid
-    for worker in children(scheduler):
-        for task in children(worker):  # what does the work, below what watches it
-            os.kill(task, signal.SIGKILL)
-    site.room.ended(DAG, run_id)
-    states = site.states(run_id)
-    problems = [] if "failed" in states.values() else [f"nothing is red: {states}"]
-    return problems + site.not_run(states) + site.mended(run_id)
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes right below a process that call themselves Airflow's workers."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it ended
-            is_child = int(stat.read_text().rpartition(")")[2].split()[1]) == pid
-            if is_child and b"airflow worker" in (stat.parent / "cmdline").read_bytes():
-                found.append(int(stat.parent.name))
-    return found
-
-
-def killed_scheduler(site: Site) -> list[str]:
-    """Kill the scheduler and everything below it; start it again."""
-    run_id = site.start()
-    site.in_the_middle(run_id)
-    site.room.kill_part("airflow-scheduler")
-    site.room.start_part("airflow-scheduler")
-    site.room.wait_until_healthy()
-    state = site.room.ended(DAG, run_id)["state"]
-    states = site.states(run_id)
-    return site.not_run(states) + (site.mended(run_id) if state == "failed" else [])
 
 
 def full_refresh(site: Site) -> list[str]:
@@ -295,11 +185,16 @@ DRILLS = {
     "misspelt": misspelt,
     "failing_model": failing_model,
     "failing_test": failing_test,
-    "killed_task": killed_task,
-    "killed_scheduler": killed_scheduler,
     "full_refresh": full_refresh,
     "backfill": backfill,
     "maintain": maintain,
+    "killed_task": kills.task,
+    "killed_scheduler": kills.scheduler,
+    "killed_api_server": kills.api_server,
+    "killed_dag_processor": kills.dag_processor,
+    "killed_triggerer": kills.triggerer,
+    "killed_producer": kills.producer,
+    "no_secrets": canaries.nowhere,  # last: it reads what the others left behind
 }
 
 if __name__ == "__main__":

@@ -114,6 +114,33 @@ def test_a_chosen_run_skips_what_was_not_chosen(dags):
         build_only_if_chosen(context, operator_of(dags, "dim_users"))
 
 
+def test_of_all_tasks_exactly_those_run_whose_model_or_test_was_chosen(dags, manifest):
+    from _choosing import build_only_if_chosen
+
+    def runs(task) -> bool:
+        try:
+            build_only_if_chosen(chosen_by("x", sorted(chosen)), task)
+        except AirflowSkipException:
+            return False
+        return True
+
+    # One that others need, and two of a test that needs more than them.
+    chosen = {"fct_sessions", "int_finality", "metrics_funnel_daily"}
+    nodes = manifest["nodes"]
+
+    def is_meant(node_id: str) -> bool:
+        node = nodes[node_id]
+        names = {nodes[name]["name"] for name in node["depends_on"]["nodes"] if name in nodes}
+        return bool(chosen & (names if node["resource_type"] == "test" else {node["name"]}))
+
+    tasks = [task for task in dags["transform_warehouse"].tasks if "warehouse." in task.task_id]
+    ids = {task.task_id: task.extra_context["dbt_node_config"]["unique_id"] for task in tasks}
+    ran = {task.task_id for task in tasks if runs(task)}
+
+    assert ran == {task_id for task_id, node_id in ids.items() if is_meant(node_id)}
+    assert len(chosen) < len(ran) < len(tasks) / 2
+
+
 def test_a_test_of_two_models_runs_with_either(dags):
     from _choosing import build_only_if_chosen
 
@@ -166,6 +193,18 @@ def test_every_writer_of_the_warehouse_takes_a_slot_and_maintenance_all(dags):
     for dag_id in ("transform_warehouse", "maintain_warehouse"):
         publish = dags[dag_id].get_task("publish")
         assert (publish.pool, publish.pool_slots) == ("warehouse", pools["warehouse"]["slots"])
+
+
+def test_a_models_task_knows_its_runs_parameters_without_a_copy_of_them(dags):
+    from airflow.sdk.definitions.param import process_params
+
+    dag = dags["transform_warehouse"]
+    model = operator_of(dags, "fct_sessions")
+
+    params = process_params(dag, model, {"models": "dim_users"}, suppress_exception=False)
+
+    assert not model.params, "four copies in each task: a fifth of what reading the file takes"
+    assert params == {"models": "dim_users", "full_refresh": False}
 
 
 def test_every_dag_has_a_deadline(dags):
@@ -288,3 +327,7 @@ def test_watching_has_a_task_for_every_model_too(dags, manifest):
         node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"
     }
     assert models <= names
+    # Asleep in the triggerer, a sensor is green if the producer never came to its model.
+    sensors = [task for task in watched.tasks if hasattr(task, "deferrable")]
+    assert len(sensors) > len(models)
+    assert not any(task.deferrable for task in sensors)
