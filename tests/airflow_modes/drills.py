@@ -176,18 +176,19 @@ def maintain(site: Site) -> list[str]:
     run_id = site.room.start("maintain_warehouse")
     run = site.room.ended("maintain_warehouse", run_id)
     tasks = site.room.api._tasks("maintain_warehouse", run_id)
-    done = [task for task in tasks if task["task_id"] == "run" and task["state"] == "success"]
+    statements = [task for task in tasks if task["task_id"] in ("optimize", "vacuum")]
+    done = [task for task in statements if task["state"] == "success"]
     problems = [] if run["state"] == "success" else [f"the run is {run['state']}"]
     return problems + ([] if len(done) > 10 else [f"{len(done)} statements were run"])
 
 
 DRILLS = {
+    "maintain": maintain,  # first: it leaves alone what is not published, as after the others
     "misspelt": misspelt,
     "failing_model": failing_model,
     "failing_test": failing_test,
     "full_refresh": full_refresh,
     "backfill": backfill,
-    "maintain": maintain,
     "killed_task": kills.task,
     "killed_scheduler": kills.scheduler,
     "killed_api_server": kills.api_server,
