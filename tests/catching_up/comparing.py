@@ -30,7 +30,7 @@ OF_THE_BATCHES = {
 def different_tables(laptop: Laptop, left: str, right: str) -> tuple[int, list[str]]:
     """Compare facts, dimensions and metrics; return how many, and a line for each difference."""
     connection = pyathena.connect(
-        s3_staging_dir=f"s3://{left}/athena-results/",
+        s3_staging_dir="s3://daylight-source/athena-results/",
         region_name="us-east-1",
         endpoint_url=laptop.aws_url,
         aws_access_key_id="test",
@@ -53,7 +53,7 @@ def different_tables(laptop: Laptop, left: str, right: str) -> tuple[int, list[s
         for page in glue.get_paginator("get_tables").paginate(DatabaseName=left)
         for table in page["TableList"]
         if table["Name"].startswith(("metrics_", "fct_", "dim_"))
-        and not table["Name"].endswith("__dbt_tmp")
+        and "__dbt_" not in table["Name"]
         and table["Name"].removesuffix("_final") not in OF_THE_RUNS
     }
     found = []

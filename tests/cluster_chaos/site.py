@@ -33,7 +33,7 @@ PARTS = ("scheduler", "worker", "postgresql", "redis", "api-server", "dag-proces
 REBUILT = "undisturbed"
 IGNORED = ("invocation_id",)
 
-FEW = "build_few"
+FEW, CHOSEN = "build_few", "+metrics_daily_active"
 _FEW = f"""from airflow.sdk import DAG
 
 from _choosing import PARAMS
@@ -54,7 +54,7 @@ def copy_dags(folder: Path) -> Path:
     (folder / "dbt_project").symlink_to(REPOSITORY / "dbt_project")
     source = (dags / "_warehouse.py").read_text()
     assert "exclude=NOT_TASKS" in source
-    few = source.replace("exclude=NOT_TASKS", 'exclude=NOT_TASKS, select=["+metrics_daily_active"]')
+    few = source.replace("exclude=NOT_TASKS", f"exclude=NOT_TASKS, select=[{CHOSEN!r}]")
     (dags / "_few.py").write_text(few)
     (dags / f"{FEW}.py").write_text(_FEW)
     return dags
@@ -156,13 +156,13 @@ def untrue(laptop: Laptop, tasks: list[dict[str, Any]], began: datetime) -> list
     return found
 
 
-def rebuild(running: RunningCluster) -> None:
+def rebuild(running: RunningCluster, chosen: list[str]) -> None:
     """Build the same lake once more, by a plain dbt that nobody disturbs, into another schema."""
     laptop = running.cluster.laptop
     env = os.environ | laptop.daylight() | {"WAREHOUSE_SCHEMA": REBUILT}
     env |= {"DBT_TARGET_PATH": str(laptop.home / "rebuilt"), "DBT_LOG_LEVEL_FILE": "none"}
     words = ["--target", "prod", "--project-dir", "dbt_project", "--quiet"]
-    command = [EXECUTABLES / "dbt", "run", *words]
+    command = [EXECUTABLES / "dbt", "run", *words, *chosen]
     done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
 
