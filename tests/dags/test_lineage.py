@@ -79,7 +79,8 @@ def test_each_model_of_this_run_has_its_events_with_the_tables_of_the_manifest(
         inputs = {one["name"].rsplit(".", 1)[-1] for one in event["inputs"]}
         assert inputs == {parent.rsplit(".", 1)[-1] for parent in parents}
     (made,) = ended["dim_users"]["outputs"]
-    assert made["name"].endswith(".daylight.dim_users")
+    schema = manifest["nodes"]["model.daylight.dim_users"]["schema"]
+    assert made["name"].endswith(f".{schema}.dim_users")
 
 
 def test_without_a_transport_nothing_is_made(lineage, monkeypatch, tmp_path):
