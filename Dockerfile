@@ -52,9 +52,11 @@ ENV PATH=/opt/environment/bin:$PATH \
     DBT_LOG_PATH=/tmp/dbt_logs \
     DBT_SEND_ANONYMOUS_USAGE_STATS=false \
     DO_NOT_TRACK=1
-# Cosmos draws the tasks from the manifest; it belongs to the code, so it is baked with it.
+# Cosmos draws the tasks from the manifest; it belongs to the code, so it is baked with it. Workers
+# parse once more at their start, for the tasks that they fork, and dbt writes what it has parsed.
 RUN dbt parse -q --target prod --project-dir /opt/daylight/dbt_project \
  && rm -rf /tmp/dbt_logs \
+ && chown -R daylight:daylight /opt/daylight/dbt_project/target \
  && install -d -o daylight -g daylight /opt/airflow /opt/airflow/logs
 WORKDIR /opt/daylight
 USER daylight
