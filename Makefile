@@ -71,6 +71,8 @@ control: setup ## measure dbt in Airflow, break it, be away for days, backfill, 
 	.venv/bin/python -m tests.airflow_modes.drills
 	.venv/bin/python -m tests.catching_up
 	.venv/bin/python -m tests.deploy
+	.venv/bin/python -m tests.cluster
+	.venv/bin/python -m tests.cluster --database mysql
 
 cluster-chaos: setup ## kill parts of the cluster in the middle of runs, and count what is lost
 	.venv/bin/python -m tests.cluster_chaos
