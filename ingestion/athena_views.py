@@ -31,6 +31,8 @@ def view(
     return {
         "Name": name,
         "TableType": "VIRTUAL_VIEW",
+        "Retention": 0,
+        "PartitionKeys": [],
         "Parameters": {"presto_view": "true", "comment": "Presto View", **marks},
         "ViewOriginalText": packed(body),
         "ViewExpandedText": "/* Presto View */",

@@ -246,7 +246,7 @@ def _sheltered(
             continue
         if name in found.sides[live]:
             sheltered = readers_view(names, name, {live: columns_of(found.sides[live][name])})
-            if _definition(standing) != sheltered:
+            if not _is_like(standing, sheltered):
                 yield Call("update", names.readers, name, sheltered, standing["VersionId"])
         else:
             yield Call("delete", names.readers, name)
@@ -269,7 +269,7 @@ def _views(
         }
         wanted, standing = readers_view(names, name, columns), found.readers.get(name)
         is_sheltered = name in (touched or ())
-        if standing is not None and not is_sheltered and _definition(standing) == wanted:
+        if standing is not None and not is_sheltered and _is_like(standing, wanted):
             continue
         if standing is not None and not _is_ours(standing):
             # A table of an earlier release; its files stay where they are.
@@ -297,6 +297,15 @@ def _switch(names: Names, found: Catalogue, side: str, published_at: str, run_id
     if standing is None:
         return Call("create", names.readers, SWITCH, wanted)
     return Call("update", names.readers, SWITCH, wanted, standing["VersionId"])
+
+
+def _is_like(standing: Mapping[str, Any], wanted: Definition) -> bool:
+    """Tell whether a view is the wanted one, whatever Glue has added to its definition."""
+    return (
+        _is_ours(standing)
+        and sql_of(standing) == sql_of(wanted)
+        and columns_of(standing) == columns_of(wanted)
+    )
 
 
 def _is_ours(table: Mapping[str, Any]) -> bool:

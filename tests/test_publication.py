@@ -167,6 +167,9 @@ def test_nothing_is_shown_that_the_audit_refused_or_did_not_see(warehouse: Wareh
     warehouse.audit()
     assert warehouse.publish()
     assert not warehouse.publish(), "it is shown already"
+    found = warehouse.marts._catalogue()
+    names = {name.rpartition(".")[2] for name in MODELS}
+    assert not sides.plan(warehouse.names, found, names, "2026-01-01T00:00:00Z", "again").calls
     assert warehouse.seen() == {(3, 3, 3)}
 
 
