@@ -19,7 +19,7 @@ from laptop.environment import REPOSITORY, Laptop
 from tests.airflow_modes.control_room import ControlRoom, Measured
 from tests.servers import free_ports
 
-MODES = ("plain", "local", "after_each", "watcher", "unparsed", "subprocess", "empty")
+MODES = ("plain", "inherited", "local", "after_each", "watcher", "unparsed", "subprocess", "empty")
 UNTIL = "2026-03-02T03:00:00+00:00"
 WORLD = ["--days", "9", "--users", "300", "--until", UNTIL]
 
