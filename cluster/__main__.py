@@ -48,7 +48,7 @@ def main() -> int:
         words.redis_port,
         words.flower_port,
         env.get("DAGS_REPOSITORY", ""),
-        env.get("DAGS_REF", "main"),
+        env.get("DAGS_REF", "production"),
     )
     options = Options(words.once, words.days, words.seed, words.users, words.until)
     signal.signal(signal.SIGTERM, _stop)

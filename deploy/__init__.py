@@ -3,7 +3,7 @@
 import json
 
 
-def bundles(repository: str = "", ref: str = "main") -> str:
+def bundles(repository: str, ref: str) -> str:
     """Return Airflow's ``[dag_processor] dag_bundle_config_list``; see ``deploy.bundle``."""
     where = {"repository": repository, "ref": ref}
     return json.dumps([{"name": "daylight", "classpath": "deploy.bundle.Dags", "kwargs": where}])

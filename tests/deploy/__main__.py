@@ -54,7 +54,7 @@ def scenes(folder: Path) -> list[str]:
     origin = Origin(folder / "origin")
     old = origin.push("old")
     variables = {
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": deploy.bundles(str(origin.bare)),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": deploy.bundles(str(origin.bare), "main"),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW_CONN_GIT_DEFAULT": "git://",

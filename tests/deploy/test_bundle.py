@@ -105,7 +105,7 @@ def at_node(work: Path, folder: Path, steps: list[str]) -> list[list[str]]:
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": deploy.bundles(
-            str(work.parent / "origin.git")
+            str(work.parent / "origin.git"), "main"
         ),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
         "AIRFLOW_CONN_GIT_DEFAULT": "git://",
