@@ -54,7 +54,7 @@ class Cluster:
     dags_repository: str = ""
     """Where the DAGs come from, each run with its commit; empty: from this folder."""
 
-    dags_ref: str = "main"
+    dags_ref: str = "production"
 
     @property
     def home(self) -> Path:
