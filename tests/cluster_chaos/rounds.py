@@ -71,8 +71,9 @@ class Rounds:
     def _run(self) -> None:
         dumps = sorted((self.laptop.home / "dumps").glob("*.gz"))
         self._asked(lambda: self.api.pause(BUILD, True))
-        for dag_id in (LOAD, INGEST):
-            self._asked(lambda dag_id=dag_id: self.api.pause(dag_id, False))
+        # A single poll would read every day at once, and leave nothing for the loads.
+        self._asked(lambda: self.api.pause(INGEST, True))
+        self._asked(lambda: self.api.pause(LOAD, False))
         self._asked(lambda: self.api.pause(self.build, False))
         while self.kills.total() < self.wanted:
             # When the days are used up, loading one again brings nothing, and a build is a build.
@@ -80,6 +81,7 @@ class Rounds:
             self._one(LOAD, KILLS_PER_LOAD, {"uri": _uri(dump.name)})
             self._one(self.build, KILLS_PER_BUILD, {})
         self._one(LOAD, 0, {"uri": _uri("")})
+        self._asked(lambda: self.api.pause(INGEST, False))
         self._one(INGEST, 0, {})
         self._one(self.build, 0, {})
         self._settle(self.build)
