@@ -14,6 +14,7 @@ from pathlib import Path
 from laptop.environment import REPOSITORY, Laptop
 from tests.catching_up.drills import DRILLS
 from tests.catching_up.site import prepare, say
+from tests.cluster_chaos.site import only_few
 from tests.servers import free_ports
 
 SMALL = """from airflow.sdk import DAG
@@ -50,10 +51,8 @@ def main() -> int:
         defaults.write_text(text.replace("seconds=20", "seconds=1"))  # nobody waits for retries
         if words.scale < 1:
             (dags / "transform_warehouse.py").write_text(SMALL)
-            text = (dags / "_warehouse.py").read_text()
-            assert "exclude=NOT_TASKS" in text
-            few = 'exclude=NOT_TASKS, select=["+metrics_daily_active"]'
-            (dags / "_warehouse.py").write_text(text.replace("exclude=NOT_TASKS", few))
+            few = only_few((dags / "_warehouse.py").read_text())
+            (dags / "_warehouse.py").write_text(few)
         for name in words.only:
             say(f"{name}: {DRILLS[name].__doc__}")
             laptop = Laptop(Path(temporary) / name, *free_ports(3))
