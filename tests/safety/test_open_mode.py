@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.settings import Cluster
+from laptop.environment import Laptop
 from safety import open_mode
 from tests.children import ROOT
 from tests.servers import free_ports
@@ -45,15 +47,18 @@ def test_the_api_server_does_not_start_open_on_every_address(folder: str, tmp_pa
     assert "Listen on 127.0.0.1" in done.stderr
 
 
-def test_every_file_that_starts_airflow_has_the_check_on_the_path():
-    starters = [
-        "docker-compose.yaml",
-        "Dockerfile",
-        *map(str, (ROOT / "deploy").rglob("*.service")),
-    ]
-    texts = {path: (ROOT / path).read_text() for path in starters}
-    texts["laptop"] = (ROOT / "laptop" / "environment.py").read_text()
-    texts["cluster"] = (ROOT / "cluster" / "settings.py").read_text()
+@pytest.mark.parametrize("form", ["laptop", "cluster", "image", "one server"])
+def test_every_form_has_the_check_on_its_path(form: str):
+    laptop = Laptop(ROOT / "none", 1, 2, 3)
+    unit = ROOT / "deploy" / "systemd" / "daylight-.service.d" / "common.conf"
+    texts = {
+        "laptop": laptop.airflow()["PYTHONPATH"],
+        "cluster": Cluster(laptop, "postgresql", 4, 5, 6).airflow()["PYTHONPATH"],
+        "image": (ROOT / "Dockerfile").read_text() + (ROOT / "docker-compose.yaml").read_text(),
+        "one server": unit.read_text(),
+    }
+
+    assert any(folder in texts[form] for folder in FOLDERS), f"{form} could start open."
 
 
 def start_api_server(home: Path, folder: str, host: str) -> subprocess.CompletedProcess[str]:
