@@ -41,7 +41,7 @@ def main() -> int:
         ports = free_ports(6)
         laptop = Laptop((words.home or Path(temporary) / "home").resolve(), *ports[:3])
         dags = copy_dags(Path(temporary))
-        cluster = ImpatientCluster(laptop, words.database, *ports[3:], dags)
+        cluster = ImpatientCluster(laptop, words.database, *ports[3:], dags=dags)
         with RunningCluster(cluster, Options(True, DAYS, 7, USERS, UNTIL)) as running:
             rounds = Rounds(running, words.kills, random.Random(words.seed), words.small)
             # Parts live as long as the thread that started them: this one tends them.

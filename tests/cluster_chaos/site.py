@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def copy_dags(folder: Path) -> Path:
 class ImpatientCluster(Cluster):
     """The cluster, which notices sooner that a part is gone; otherwise every kill costs minutes."""
 
-    dags: Path
+    dags: Path = field(kw_only=True)
     """A copy of the DAGs, with `build_few` among them."""
 
     def airflow(self) -> dict[str, str]:
