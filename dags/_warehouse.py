@@ -82,7 +82,7 @@ def warehouse(
     is_watched = execution == "watcher"
     # What watches is told a model's tests apart from the model.
     usual = TestBehavior.AFTER_EACH if is_watched else TestBehavior.BUILD
-    return DbtTaskGroup(
+    group = DbtTaskGroup(
         group_id="warehouse",
         project_config=ProjectConfig(
             dbt_project_path=DBT_PROJECT,
@@ -122,3 +122,11 @@ def warehouse(
         | (WATCHING if is_watched else {})
         | operator_args,
     )
+    if is_watched:
+        # Cosmos would wait for every test of a model, also for those that are left out.
+        nodes, producer = group.dbt_graph.nodes, group.children["warehouse.dbt_producer_watcher"]
+        producer.tests_per_model = {
+            model: [test for test in known if "nightly" not in nodes[test].config["tags"]]
+            for model, known in producer.tests_per_model.items()
+        }
+    return group

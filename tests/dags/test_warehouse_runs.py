@@ -311,6 +311,7 @@ def test_a_task_takes_a_dag_that_was_read_before_the_fork_unless_a_file_of_it_ch
 
 
 def test_watching_has_a_task_for_every_model_too(dags, manifest):
+    nodes = manifest["nodes"]
     from airflow.sdk import DAG
 
     from _warehouse import warehouse
@@ -331,3 +332,8 @@ def test_watching_has_a_task_for_every_model_too(dags, manifest):
     sensors = [task for task in watched.tasks if hasattr(task, "deferrable")]
     assert len(sensors) > len(models)
     assert not any(task.deferrable for task in sensors)
+    # It waits for all tests that it expects, so it may expect none that is left out.
+    expected = watched.get_task("warehouse.dbt_producer_watcher").tests_per_model
+    tags = {tag for tests in expected.values() for test in tests for tag in nodes[test]["tags"]}
+    assert sum(map(len, expected.values())) > len(models)
+    assert "nightly" not in tags
