@@ -34,7 +34,7 @@ TESTED = {
     r"\.venv/bin/python -m deploy drop .*": "test_changed_models.py",
     r'python3 -m deploy plan "\$COMMIT" >> "\$GITHUB_OUTPUT"': "test_release.py",
     r'python3 -m deploy release "\$COMMIT"': "test_release.py",
-    r'deploy/to_hosts "\$COMMIT" "\$IMAGE"': "needs AWS; deploy/on_host was run by hand, with Docker",
+    r'deploy/to_hosts "\$COMMIT" "\$IMAGE"': "needs AWS; deploy/on_host by hand, with Docker",
     r"aws ecr get-login-password .*": "needs AWS",
     r"docker manifest inspect .*": "needs a registry",
 }
