@@ -24,8 +24,9 @@ def parse() -> None:
     folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     runner: Any = get_runner()  # Cosmos has one per process: what is kept with it is inherited
     # The static parser may hang in a process forked behind its first use, as Cosmos found.
-    words = ["parse", "--quiet", "--no-static-parser", "--target", "prod", *folders]
-    manifest = runner.invoke(words).result
+    # Two workers parse at once, and others read the manifest that lies there.
+    words = ["parse", "--quiet", "--no-static-parser", "--no-write-json", "--target", "prod"]
+    manifest = runner.invoke([*words, *folders]).result
     if manifest is not None:  # a broken project: the tasks will say so, not the scheduler
         # Cosmos has laid the same manifest where dbt would write it: a quarter of a task's time.
         manifest.write = lambda path: None
