@@ -275,11 +275,12 @@ def task_of_a_fork():
     return os.read(read, 1000).decode()
 
 
-print(task_of_a_fork())
+# Flushed: a fork would inherit what is not written yet, and may write it, too.
+print(task_of_a_fork(), flush=True)
 for file, old, new in (("_names.py", "first", "second"), ("one.py", "'one', s", "'one',  s")):
     text = (folder / file).read_text()
     (folder / file).write_text(text.replace(old, new))
-    print(task_of_a_fork())
+    print(task_of_a_fork(), flush=True)
     (folder / file).write_text(text)
 """
 

@@ -185,7 +185,7 @@ def test_a_landing_body_that_is_gone_is_named(
     del memory_lake.objects[LandingLog(memory_lake).header(1).body]
     before = dict(memory_lake.objects)
 
-    with pytest.raises(ContractError, match="30 days"):
+    with pytest.raises(ContractError, match="KEEP_LANDING_DAYS"):
         rederive(settings, [1])
 
     assert memory_lake.objects == before
