@@ -13,15 +13,23 @@ def store_run_results(project_dir: str, context: dict[str, Any]) -> None:
     """Copy a task's dbt run results into the lake, over the ones of its previous run.
 
     Cosmos calls it after every dbt task, red or green, with the temporary copy of the project.
+
+    Raises:
+        AirflowFailException: if dbt did nothing; it calls that a success.
     """
     from ingestion import Settings
     from ingestion.lake import Lake
 
     results = Path(project_dir) / "target" / "run_results.json"
     if results.is_file():  # absent when dbt could not even start; the task is red then
-        task_id = context["ti"].task_id
+        body, task_id = results.read_bytes(), context["ti"].task_id
         lake = Lake(Settings.from_env())
-        lake.put(f"dbt_runs/latest/{task_id}.json", results.read_bytes(), "application/json")
+        lake.put(f"dbt_runs/latest/{task_id}.json", body, "application/json")
+        if not json.loads(body)["results"]:
+            raise AirflowFailException(
+                "dbt found nothing to do for this task, so it proves nothing: its model or test is "
+                "left out or gone. Look at --select and --exclude in the log above."
+            )
 
 
 def generate_dbt_docs(project_dir: Path, target: Path) -> None:

@@ -122,6 +122,7 @@ def warehouse(
         | (WATCHING if is_watched else {})
         | operator_args,
     )
+    _leave_out_nightly_tests(group)
     if is_watched:
         # Cosmos would wait for every test of a model, also for those that are left out.
         nodes, producer = group.dbt_graph.nodes, group.children["warehouse.dbt_producer_watcher"]
@@ -130,3 +131,16 @@ def warehouse(
             for model, known in producer.tests_per_model.items()
         }
     return group
+
+
+def _leave_out_nightly_tests(group: DbtTaskGroup) -> None:
+    """Take out the tasks of tests that dbt is told to leave out: they would be green untested.
+
+    Cosmos brings back every test of a model that it draws, whatever `exclude` says of the test.
+    """
+    for name, node in group.dbt_graph.nodes.items():
+        task = group.tasks_map.get(name)
+        if task is not None and "nightly" in node.config.get("tags", ()):
+            for parent in task.upstream_list:
+                parent.downstream_task_ids.discard(task.task_id)
+            del group.children[task.task_id], task.dag.task_dict[task.task_id]

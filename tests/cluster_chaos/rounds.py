@@ -192,7 +192,8 @@ class Rounds:
             return
         run = self._asked(lambda: self.api._call("GET", self.api._run_path(dag_id, run_id)))
         tasks = self._asked(lambda: self.api._tasks(dag_id, run_id))
-        began = datetime.fromisoformat(run["queued_at"] or run["start_date"])
+        # Not when it was queued: a click queues it again, and leaves alone what was green before.
+        began = datetime.fromisoformat(run["run_after"])
         for name in untrue(self.laptop, tasks, began):
             if name not in self.false_green:
                 self.false_green.append(name)

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from tests.ingestion.lakes import MemoryLake
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 LOOKING_ON = """
@@ -309,6 +311,25 @@ def test_a_task_takes_a_dag_that_was_read_before_the_fork_unless_a_file_of_it_ch
     assert done.returncode == 0, done.stderr[-2000:]
     said = [line for line in done.stdout.splitlines() if line.endswith(("own", "inherited"))]
     assert said == ["first inherited", "second own", "first own"]
+
+
+def test_a_task_for_which_dbt_found_nothing_to_do_is_red(dags, tmp_path, monkeypatch):
+    from _dbt_results import store_run_results
+
+    lake = MemoryLake()
+    monkeypatch.setattr("ingestion.lake.Lake", lake)
+    monkeypatch.setattr("ingestion.Settings.from_env", lambda: None)
+    (tmp_path / "target").mkdir()
+    file = tmp_path / "target" / "run_results.json"
+    context = {"ti": SimpleNamespace(task_id="warehouse.some_test")}
+
+    file.write_text('{"results": [{"status": "pass"}]}')
+    store_run_results(str(tmp_path), context)
+    file.write_text('{"results": []}')
+    with pytest.raises(AirflowFailException, match="nothing to do"):
+        store_run_results(str(tmp_path), context)
+
+    assert lake.objects["dbt_runs/latest/warehouse.some_test.json"] == b'{"results": []}'
 
 
 def test_watching_has_a_task_for_every_model_too(dags, manifest):
