@@ -59,3 +59,4 @@ if "worker" in sys.argv or ("scheduler" in sys.argv and IS_LOCAL):  # tasks are 
     spec.loader.exec_module(project)
     project.parse()
     importlib.import_module("inherited_dags").read(Path(conf.get("core", "dags_folder")))
+    importlib.import_module("prompt_ends").notice()
