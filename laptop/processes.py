@@ -257,6 +257,8 @@ def stop_leftovers(home: Path) -> int:
             continue
         if is_ours and (pid := int(process.name)) != os.getpid():
             found.append(pid)
+    # What we were started by, `timeout` for example, has our environment and is no leftover.
+    found = [pid for pid in found if os.getpid() not in below(pid)]
     # Those below them, too: Airflow's workers rename themselves, and then have no environment.
     found = sorted({*found, *(each for pid in found for each in below(pid))})
     for pid in found:
